@@ -16,5 +16,5 @@ def audit() -> None:
     """Show and export who did what, for auditors and administrators.
 
     The audit is the history of all tasks: each event with its place in the log, its times, who wrote it, how that was
-    proved, and what came of it. Who signed in and who was refused is in `pulp-tasks audit`.
+    proved, and its effect. `pulp-tasks audit` shows who signed in and who was refused.
     """

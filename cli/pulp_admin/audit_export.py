@@ -153,15 +153,17 @@ class ExportFiles:
 )
 @filter_options
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: standard output.")
-@click.option("--format", "format_", type=Choice(FORMATS), help="Default: as the file's name ends, else jsonl.")
-@click.option("--resume", is_flag=True, help="Continue an export to FILE that was cut, with its filters.")
+@click.option(
+    "--format", "format_", type=Choice(FORMATS), help="Default: by the ending of the file's name, else jsonl."
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted export to FILE, with its filters.")
 @with_app
 def export(app: App, to: Path | None, format_: str | None, resume: bool, **options: Any) -> None:
     """Export events of all tasks as JSON Lines, CSV or Parquet.
 
-    It ends with the last event that is there when it begins. FILE appears once it is complete; until then FILE.part
-    grows. An export that was cut, also by a kill or a full disk, is continued by --resume: no event is lost, and
-    none is there twice. CSV leaves out the whole event, and has an apostrophe before what a spreadsheet would take
+    It ends with the last event that exists when it begins. FILE appears once it is complete; until then FILE.part
+    grows. --resume continues an export that was interrupted, even by a kill or a full disk: it loses no event and
+    repeats none. CSV leaves out the event itself, and puts an apostrophe before anything that a spreadsheet would take
     for a formula.
     """
     if to is None or str(to) == "-":

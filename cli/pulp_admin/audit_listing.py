@@ -26,14 +26,14 @@ _HEAD: Final = ("OFFSET", "TIME (UTC)", "EVENT", "WHO", "BY", "FROM", "TASK", "W
     ),
 )
 @filter_options
-@click.option("--cursor", metavar="CURSOR", help="Go on where a list before ended, with the same filters.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, metavar="N", help="At most so many [100].")
+@click.option("--cursor", metavar="CURSOR", help="Continue where an earlier list ended, with the same filters.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, metavar="N", help="At most this many [100].")
 @with_app
 def list_(app: App, cursor: str | None, limit: int, **options: Any) -> None:
     """List events of all tasks, in the order of the log.
 
-    BY is how the one who asked was authenticated, FROM where the request came from, if the site keeps that. The list
-    ends with a cursor, from which a later one goes on: no event is skipped, and none comes twice.
+    BY is how the caller was authenticated, and FROM where the request came from, if the site keeps that. The list ends
+    with a cursor, from which a later list continues: it skips no event and repeats none.
     """
     if cursor is not None and CURSOR.fullmatch(cursor) is None:
         raise click.BadParameter(f"{cursor!r} is no cursor: take the one that a list before has ended with")

@@ -95,7 +95,7 @@ _OPTIONS = (
         "actors",
         multiple=True,
         metavar="NAME",
-        help="Only by this user; or worker:NAME, reactor, scheduler. May be repeated, as all of these.",
+        help="Only events by this user, or by worker:NAME, reactor or scheduler. May be repeated, like all of these.",
     ),
     click.option(
         "--event", "kinds", multiple=True, type=Choice(KINDS), metavar="KIND", help=f"Only events such as {KINDS[4]}."
@@ -105,7 +105,7 @@ _OPTIONS = (
         "effects",
         multiple=True,
         metavar="WORD",
-        help="Only applied events, or ignored ones, or those that were ignored for this reason.",
+        help="Only applied events, ignored ones, or those ignored for this reason.",
     ),
     click.option(
         "--operation",
@@ -113,7 +113,7 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME",
         shell_complete=completing.operations,
-        help="Only of tasks that do this, such as sync.",
+        help="Only events of tasks of this operation, such as sync.",
     ),
     click.option(
         "--resource",
@@ -121,19 +121,24 @@ _OPTIONS = (
         multiple=True,
         type=RESOURCE,
         metavar="TYPE:ID",
-        help="Only of tasks on this, such as repository:zoo.",
+        help="Only events of tasks that use this resource, such as repository:zoo.",
     ),
-    click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Only of this task."),
-    click.option("--group-id", "groups", multiple=True, metavar="ID", help="Only of tasks of this group."),
+    click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Only events of this task."),
+    click.option("--group-id", "groups", multiple=True, metavar="ID", help="Only events of tasks of this group."),
     click.option(
         "--correlation-id",
         "correlations",
         multiple=True,
         metavar="ID",
-        help="Only of tasks that the request with this id has submitted.",
+        help="Only events of tasks that the request with this id submitted.",
     ),
     click.option(
-        "--since", type=PLACE, metavar="TIME", help="From then on: a time, an OFFSET such as 3:1042, a cursor."
+        "--since",
+        type=PLACE,
+        metavar="TIME",
+        help="Only events from then on: a time, an OFFSET such as 3:1042, or a cursor.",
     ),
-    click.option("--until", type=PLACE, metavar="TIME", help="Before that time or cursor, or up to this OFFSET."),
+    click.option(
+        "--until", type=PLACE, metavar="TIME", help="Only events before this time or cursor, or up to this OFFSET."
+    ),
 )

@@ -40,12 +40,12 @@ _BRIEF: Final = (
 )
 @with_app
 def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
-    """Write all that is known of a task to one file, for support.
+    """Write all that is known about a task to a file, for support.
 
-    The task with its error and traceback, its history, its children, its group, what it waited for, its worker and its
-    operation, and the versions of server and client. Passwords, tokens and other secrets are left out, by their names
-    and in URLs, and so are the arguments that the operation declares as personal; look through the others yourself
-    before you pass it on.
+    The file holds the task with its error and traceback, its history, children, group, worker and operation, what it
+    waited for, and the versions of server and client. It leaves out passwords, tokens and other secrets, recognised by
+    their names and in URLs, and the arguments that the operation declares as personal. Look through the rest yourself
+    before you pass the file on.
     """
     known = resolve(app.client, task_id)
     target = to or Path(f"task-{known}.json")

@@ -26,7 +26,7 @@ _AT_ONCE: Final = 16
 """The server answers when a task has ended, or after two seconds: many wait side by side."""
 _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "canceling")
 """The states that `--all` selects; tasks in other states have ended, or their cancel was already requested."""
-_reason_option: Final = click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
+_reason_option: Final = click.option("--reason", metavar="TEXT", help="The reason; the task's history keeps it.")
 
 
 @click.command(
@@ -46,10 +46,10 @@ _reason_option: Final = click.option("--reason", metavar="TEXT", help="Why; it i
 @selection_options
 @with_app
 def cancel(app: App, task_id: TaskId | None, reason: str | None, **options: Any) -> None:
-    """Cancel a task that waits, or runs and supports it. Prints nothing where the cancel was accepted.
+    """Cancel a task that waits, or runs and supports it. Prints nothing if the cancel was accepted.
 
-    With --all every task that matches the filters. What cannot be cancelled is listed at the end, and the exit code is
-    69 then.
+    With --all it cancels every task that matches the filters. It lists those that cannot be cancelled at the end, and
+    then exits with 69.
     """
     selection = TaskSelection(options)
     selection.check(has_ids=task_id is not None)
@@ -66,7 +66,7 @@ def cancel(app: App, task_id: TaskId | None, reason: str | None, **options: Any)
 @_reason_option
 @with_app
 def cancel_of_repository(app: App, task_id: TaskId, reason: str | None) -> None:
-    """Cancel a task that waits, or runs and supports it. Prints nothing where the cancel was accepted."""
+    """Cancel a task that waits, or runs and supports it. Prints nothing if the cancel was accepted."""
     _cancel_one(app, resolve(app.client, task_id), reason)
 
 

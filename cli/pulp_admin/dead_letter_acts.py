@@ -14,9 +14,7 @@ from pulp_admin.dead_letter_pages import ALL, path_of_letter, positions_argument
 from pulp_admin.errors import Failure, NotFound
 from pulp_admin.positions import LogPosition
 
-_reason: Final = click.option(
-    "--reason", metavar="TEXT", help="Why: it is kept in the history of the task and in the audit."
-)
+_reason: Final = click.option("--reason", metavar="TEXT", help="The reason; the task's history and the audit keep it.")
 
 
 @click.command(
@@ -26,15 +24,15 @@ _reason: Final = click.option(
     )
 )
 @positions_argument(is_required=False)
-@click.option("--all", "retries_all", is_flag=True, help="Retry all that are understood now; leave the others.")
+@click.option("--all", "retries_all", is_flag=True, help="Retry all that can be understood now; leave the others.")
 @_reason
 @with_app
 def retry(app: App, positions: tuple[LogPosition, ...], retries_all: bool, reason: str | None) -> None:
-    """Have records projected that are understood now.
+    """Project records that can be understood now.
 
-    Where a record parks its task, it and those behind it are projected in their order, as if nothing had happened. Any
-    other record is appended again, at the end of its partition; the dead letter stays. It is harmless to retry one
-    twice. For operators. Exit code 65 if a record that was named cannot be retried, or is none.
+    If a record parks its task, the server projects it and those behind it in order, as if nothing had happened. It
+    appends any other record again, at the end of its partition; the dead letter stays. Retrying one twice is harmless.
+    For operators. Exits 65 if a named record cannot be retried, or is not a dead letter.
     """
     if bool(positions) is retries_all:
         raise click.UsageError("Give positions, or --all.")
@@ -63,10 +61,10 @@ def retry(app: App, positions: tuple[LogPosition, ...], retries_all: bool, reaso
 @yes_option
 @with_app
 def discard(app: App, positions: tuple[LogPosition, ...], reason: str | None, is_sure: bool) -> None:
-    """Let the tasks of records go on without these.
+    """Let tasks go on without the records that park them.
 
-    The records behind are projected in their order. The record stays in the log and in the list, as discarded. This
-    cannot be undone. For operators. Exit code 65 if a record parks no task, or is no dead letter.
+    The server projects the records behind them in order. A discarded record stays in the log, and in the list as
+    discarded. This cannot be undone. For operators. Exits 65 if a record parks no task, or is not a dead letter.
     """
     what = "the record" if len(positions) == 1 else f"{len(positions)} records"
     confirm(f"Let the task go on without {what} at {', '.join(map(str, positions))}?", is_sure=is_sure)

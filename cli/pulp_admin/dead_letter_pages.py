@@ -74,7 +74,11 @@ def path_of_letter(position: LogPosition, *more: str) -> ApiPath:
 )
 @click.option("--partition", type=click.IntRange(0), metavar="N", help="Only those of this partition of the log.")
 @click.option(
-    "--standing", "standings", type=Choice(_STANDINGS), multiple=True, help="Only those that stand so; may be repeated."
+    "--standing",
+    "standings",
+    type=Choice(_STANDINGS),
+    multiple=True,
+    help="Only those with this standing; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most this many. Default: all.")
 @with_app
@@ -83,8 +87,8 @@ def list_(
 ) -> None:
     """List them, with the reason why each cannot be projected.
 
-    The newest first. STANDING says what one means for its task: dead (it belongs to none), parks, discarded, and waits
-    (see --task-id). BEHIND is how many records wait behind one that parks its task.
+    The newest come first. STANDING says what a record means for its task: dead (it belongs to none), parks, discarded,
+    or waits (see --task-id). BEHIND is how many records wait behind one that parks its task.
     """
     params: dict[str, Any] = {
         "task": None if task_id is None else resolve(app.client, task_id),
@@ -104,7 +108,7 @@ def list_(
 def show_one(app: App, position: LogPosition) -> None:
     """Show the record at POSITION: reason, key, headers, value.
 
-    For operators. A long value is cut; --output json has the whole. Exit code 65 if there is none at this position.
+    For operators. It cuts a long value; --output json has all of it. Exits 65 if there is none at this position.
     """
     found = app.client.get(path_of_letter(position))
     show(app.output, found, lambda: _page(found))

@@ -23,7 +23,7 @@ _COMMANDS: Final = {
     ),
 )
 def dead_letters() -> None:
-    """List, show, retry or discard what cannot be projected.
+    """List, show, retry or discard records that cannot be projected.
 
     A record of the log that cannot be projected parks its task: later records of the task wait behind it, in order,
     until an operator retries or discards it. All other tasks go on.

@@ -36,11 +36,11 @@ from pulp_admin.wide import Line, wide_table
     metavar="TIME",
     help="As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, the OFFSET of an event of its history, a cursor.",
 )
-@click.option("--purged", is_flag=True, help="Also where the task was purged.")
-@click.option("--why", is_flag=True, help="Also why it waits, what to do, and which tasks are before it.")
+@click.option("--purged", is_flag=True, help="Also if the task was purged.")
+@click.option("--why", is_flag=True, help="Also why it waits, what to do, and which tasks are ahead of it.")
 @with_app_wide
 def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: bool) -> None:
-    """Show what a task does, how far it is, or how it ended."""
+    """Show what a task does, its progress, or how it ended."""
     if why and as_of is not None:
         raise click.UsageError("--why tells why a task waits now: give it without --as-of.")
     banner(app, "Task Details")

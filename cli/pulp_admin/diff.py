@@ -44,8 +44,8 @@ class Difference(NamedTuple):
 def diff(app: App, task_id: TaskId, before: str, after: str | None) -> None:
     """Show what changed in a task between two moments.
 
-    FROM and TO are times, such as 10m or 2026-11-24T12:00:00Z, events of its history as PARTITION:OFFSET, whose effect
-    counts, or cursors. Without TO: until now.
+    FROM and TO are times, such as 10m or 2026-11-24T12:00:00Z; events of its history as PARTITION:OFFSET, including
+    their effect; or cursors. Without TO, it compares with now.
     """
     known = resolve(app.client, task_id)
     found = list(differences(_as_it_was(app.client, known, before), _as_it_was(app.client, known, after)))

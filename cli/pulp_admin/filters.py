@@ -116,7 +116,7 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME",
         shell_complete=completing.operations,
-        help="Only tasks that do this, such as sync.",
+        help="Only tasks of this operation, such as sync.",
     ),
     click.option(
         "--resource",
@@ -124,7 +124,7 @@ _OPTIONS = (
         multiple=True,
         type=RESOURCE,
         metavar="TYPE:ID",
-        help="Only tasks on this, such as repository:zoo.",
+        help="Only tasks that use this resource, such as repository:zoo.",
     ),
     click.option(
         "--queue",
@@ -140,9 +140,9 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME",
         shell_complete=completing.workers,
-        help="Only tasks that this worker has taken.",
+        help="Only tasks that this worker took.",
     ),
-    click.option("--who", "users", multiple=True, metavar="USER", help="Only tasks that this user has submitted."),
+    click.option("--who", "users", multiple=True, metavar="USER", help="Only tasks that this user submitted."),
     click.option(
         "--since", type=TIME, metavar="TIME", help="Only tasks submitted since then, such as 2h or yesterday."
     ),

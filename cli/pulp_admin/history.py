@@ -28,12 +28,12 @@ _NARROWEST: Final = 80
 
 @click.command(epilog=examples("pulp-admin tasks history --task-id e0e0a250-eded-468f-9d97-0419a00b130f"))
 @task_id_option
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many events.")
 @with_app_wide
 def history(app: App, task_id: TaskId, limit: int | None) -> None:
     """Show every event of a task.
 
-    Each with its place in the log, its time, who wrote it, and what it says: the last one how the task ended.
+    Each event has its place in the log, its time, who wrote it, and what it says. The last one says how the task ended.
     """
     entries = list(islice(entries_of(app.client, resolve(app.client, task_id), limit), limit))
     if app.output == "wide":

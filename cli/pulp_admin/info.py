@@ -17,9 +17,9 @@ _NO_WORKER: Final = "No worker is online: tasks wait until one is started."
 @click.command(epilog=examples("pulp-admin status"))
 @with_app
 def status(app: App) -> None:
-    """Show how server, Kafka, Postgres and workers are.
+    """Show the health of server, Kafka, Postgres and workers.
 
-    Exits 75 if Kafka or Postgres is away, or if no worker is online, so that nothing runs tasks.
+    Exits 75 if Kafka or Postgres is down, or if no worker is online to run tasks.
     """
     found = app.client.get(api_path("v3", "status"))
     parts = {"Kafka": found["kafka_connection"], "Postgres": found["database_connection"]}

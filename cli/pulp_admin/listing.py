@@ -28,16 +28,16 @@ _BOTH: Final = "These arguments cannot be used together"
 
 def _page_options(command: F) -> F:
     for option in (
-        click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first so many."),
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many."),
+        click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Skip this many first."),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many."),
     ):
         command = option(command)
     return command
 
 
 @click.command("list", epilog=examples("pulp-admin tasks list --state error,cancelled --since 2h --output wide"))
-@click.option("--all", "-a", "show_all", is_flag=True, help="All tasks, not only those that have not ended.")
-@click.option("--purged", is_flag=True, help="Purged tasks instead, which other lists leave out.")
+@click.option("--all", "-a", "show_all", is_flag=True, help="All tasks, not only unfinished ones.")
+@click.option("--purged", is_flag=True, help="Only purged tasks, which other lists leave out.")
 @filter_options
 @_page_options
 @as_of_option
@@ -47,7 +47,7 @@ def list_(
 ) -> None:
     """List tasks: unfinished ones, all, or purged ones.
 
-    With --as-of the list that was shown at that moment; filters look at the tasks as they were.
+    With --as-of it shows the list of that moment; filters apply to the tasks as they were then.
     """
     filters = Filters.of(options)
     banner(app, "Tasks")
@@ -70,7 +70,7 @@ def list_(
 @_page_options
 @with_app_wide
 def list_of_repository(app: App, repo_id: str, states: tuple[StateWord, ...], limit: int | None, skip: int) -> None:
-    """List the tasks of a repository, also those that have ended."""
+    """List the tasks of a repository, finished ones too."""
     banner(app, "Tasks")
     _show(app, _fetched(app, {"tag": f"pulp:repository:{repo_id}"}, states, limit, skip))
 

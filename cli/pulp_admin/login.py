@@ -28,14 +28,16 @@ _TOKENS: Final = api_path("v3", "tokens")
 
 @click.command(epilog=examples("pulp-admin login -u jo", "pulp-admin login -u jo --password-file ./password"))
 @click.option("--username", "-u", metavar="NAME", help="Who logs in.")
-@click.option("--password", "-p", metavar="TEXT", help="The password. Others see it in the list of processes.")
-@click.option("--password-file", metavar="FILE", help="A file with the password; without either it is asked for.")
+@click.option("--password", "-p", metavar="TEXT", help="The password. Other users can see it in the process list.")
+@click.option(
+    "--password-file", metavar="FILE", help="A file with the password. Without either option, it prompts for one."
+)
 @with_app
 def login(app: App, **given: str | None) -> None:
     """Log in, for seven days.
 
-    The server makes a token. It is kept in ~/.pulp/sessions.json, readable by you alone; the password is not kept. The
-    token counts for this server where no option and no variable names a user. `logout` ends it.
+    The server creates a token, which is stored in ~/.pulp/sessions.json, readable by you alone; the password is not
+    stored. The token applies to this server unless an option or a variable names a user. `logout` ends it.
     """
     if given["password"] and given["password_file"]:
         raise click.UsageError("Give --password or --password-file, not both.")

@@ -57,28 +57,29 @@ _COMMANDS: Final = {
     "--password",
     "-p",
     metavar="TEXT",
-    help="The password. Others see it in the list of processes: --password-file is safer.",
+    help="The password. Other users can see it in the process list: --password-file is safer.",
 )
 @click.option("--password-file", metavar="FILE", help=settings.PASSWORD_FILE.help)
 @click.option("--ca-file", metavar="FILE", help=settings.CA_FILE.help)
 @click.option("--config", metavar="FILE", help=settings.MORE_CONFIG.help)
-@click.option("--output", type=Choice(WIDE_OUTPUTS), default="table", help="Output format: for people, or for scripts.")
-@click.option("-v", "verbosity", count=True, help="Tell of each request on standard error; -vv: with its JSON.")
+@click.option("--output", type=Choice(WIDE_OUTPUTS), default="table", help="Output format, for people or for scripts.")
+@click.option("-v", "verbosity", count=True, help="Log each request on standard error; -vv also logs its JSON.")
 @click.option(
     "--map",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=print_map,
-    help="Print all sections and commands, and end.",
+    help="Print all sections and commands, then exit.",
 )
 @click.version_option(package_name="pulp-admin", message="pulp-admin %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, output: str, verbosity: int, **flags: Any) -> None:
     """Start, list, inspect, watch and cancel the tasks of a Pulp server.
 
-    The server and the user come from options, else from the environment, else from ~/.pulp/admin.toml, else from
-    the admin.conf of Pulp 2 (~/.pulp/admin.conf, /etc/pulp/admin). What `login` has kept goes before the files.
+    The server and the user come from the options, else from the environment, else from ~/.pulp/admin.toml, else from
+    Pulp 2's admin.conf (~/.pulp/admin.conf, /etc/pulp/admin). The session that `login` stored takes precedence over the
+    files.
     """
     if flags["password"] and flags["password_file"]:
         raise click.UsageError("Give --password or --password-file, not both.")

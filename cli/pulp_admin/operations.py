@@ -20,7 +20,7 @@ from pulp_admin.paths import api_path
 def operations(app: App, name: str | None) -> None:
     """List the operations, or show one with its arguments.
 
-    With --output json the arguments come as JSON Schema too.
+    With --output json it also prints the arguments as JSON Schema.
     """
     if name is not None:
         found = _operation(app, name)

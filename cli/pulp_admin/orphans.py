@@ -24,7 +24,7 @@ def orphan() -> None:
 
 @orphan.command("list", epilog=examples("pulp-admin orphan list", "pulp-admin orphan list --type rpm --details"))
 @_type_option
-@click.option("--details", is_flag=True, help="Also each unit; only with --type.")
+@click.option("--details", is_flag=True, help="Also list each unit; only with --type.")
 @with_app
 def list_(app: App, kind: str | None, details: bool) -> None:
     """Count the content that no repository uses."""
@@ -43,10 +43,10 @@ def list_(app: App, kind: str | None, details: bool) -> None:
 
 
 @orphan.command(epilog=examples("pulp-admin orphan remove --all", "pulp-admin orphan remove --type rpm --bg"))
-@click.option("--all", "is_all", is_flag=True, help="All orphaned content, whatever else is given.")
+@click.option("--all", "is_all", is_flag=True, help="All orphaned content, whatever else is specified.")
 @_type_option
-@click.option("--unit-id", metavar="ID", help="Only this unit; it takes --type as well.")
-@click.option("--bg", "in_background", is_flag=True, help="Do not wait. This is so in any case, without --watch.")
+@click.option("--unit-id", metavar="ID", help="Only this unit; needs --type as well.")
+@click.option("--bg", "in_background", is_flag=True, help="Do not wait. This is the default without --watch.")
 @watch_option
 @with_app
 def remove(app: App, is_all: bool, kind: str | None, unit_id: str | None, in_background: bool, watch: bool) -> None:

@@ -35,9 +35,9 @@ class PageOptions(NamedTuple):
 def page_options(command: F) -> F:
     """Add the options; `PageOptions.of` takes their values."""
     for option in (
-        click.option("--fields", metavar="NAMES", help="Only these fields and the id, with commas between."),
-        click.option("--summary", is_flag=True, help="Only the ids and the names for people."),
-        click.option("--details", is_flag=True, help="Also how each is fetched, and its last tasks."),
+        click.option("--fields", metavar="NAMES", help="Only the id and these fields, separated by commas."),
+        click.option("--summary", is_flag=True, help="Only the ids and the display names."),
+        click.option("--details", is_flag=True, help="Also how each is synced, and its last tasks."),
     ):
         command = option(command)
     return command

@@ -38,9 +38,11 @@ _ENDED: Final = tuple(state for state in ALL if state.exit_code is not None)
     multiple=True,
     type=STATES,
     shell_complete=completing.states,
-    help="Only those that ended so, such as successful or failed,skipped; may be repeated.",
+    help="Only those that ended in this state, such as successful or failed,skipped; may be repeated.",
 )
-@click.option("--before", type=TIME, metavar="TIME", help="Only those that had ended then, such as 30d or yesterday.")
+@click.option(
+    "--before", type=TIME, metavar="TIME", help="Only those that had ended by then, such as 30d or yesterday."
+)
 @click.option("--task-id", type=TASK_ID, metavar="ID", help="Only this one: its id, href or PRN, or the first digits.")
 @with_app
 def purge(
@@ -50,10 +52,10 @@ def purge(
     before: datetime | None,
     task_id: TaskId | None,
 ) -> None:
-    """Leave tasks that have ended out of lists and details.
+    """Hide tasks that have ended from lists and details.
 
-    Nothing of them is deleted: `list --purged` and `details --purged` show them, and `history` who purged them, and
-    when. Tasks that have not ended are left as they are.
+    Nothing is deleted: `list --purged` and `details --purged` still show them, and `history` shows who purged them and
+    when. Unfinished tasks stay as they are.
     """
     named = tuple(dict.fromkeys(state for group in states for state in group))
     if task_id is not None:

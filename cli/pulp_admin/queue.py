@@ -28,25 +28,33 @@ _MOST_IN_LINE: Final = 20
         "pulp-admin --output json queue | jq '.queues[] | {name, runnable}'",
     )
 )
-@click.option("--resource", type=RESOURCE, metavar="TYPE:ID", help="Who holds this, and who waits for it, in order.")
-@click.option("--task-id", type=TASK_ID, metavar="ID", help="Why this task waits, and which tasks are before it.")
+@click.option(
+    "--resource",
+    type=RESOURCE,
+    metavar="TYPE:ID",
+    help="Show which tasks hold this resource, and which wait for it, in order.",
+)
+@click.option(
+    "--task-id", type=TASK_ID, metavar="ID", help="Show why this task waits, and which tasks are ahead of it."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1, max=1000),
     metavar="N",
-    help=f"At most so many resources [{_MOST_RESOURCES}], or tasks that wait for one [{_MOST_IN_LINE}].",
+    help=f"At most this many resources [{_MOST_RESOURCES}], or tasks that wait for one [{_MOST_IN_LINE}].",
 )
 @as_of_option
 @with_app
 def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | None, as_of: str | None) -> None:
-    """Show what waits: by queue, and for which resources.
+    """Show which tasks wait, by queue and by resource.
 
-    Runnable tasks lack nothing but a worker with a free slot. Blocked ones wait for a resource or another task, or
-    their user may run no more at once: more workers would not help. Of parked ones a record cannot be projected:
-    `dead-letters list` shows which. Unserved ones no live worker can run.
+    Runnable tasks need only a worker with a free slot. Blocked ones wait for a resource or another task, or their user
+    has reached a limit: more workers would not help. Parked ones have a record that cannot be projected: `dead-letters
+    list` shows which. Unserved ones are those that no live worker can run.
 
-    With --as-of what waited and ran then, by the events alone: which workers there were, their slots, and how many
-    tasks a user could run is not recorded, so runnable tasks may have waited for a limit, and none is unserved.
+    With --as-of it shows what waited and ran then, from the events alone. They do not record which workers there were,
+    their slots, or how many tasks a user could run, so runnable tasks may have waited for a limit, and none counts as
+    unserved.
     """
     if resource is not None and task_id is not None:
         raise click.UsageError("Give --resource or --task-id, not both.")

@@ -24,4 +24,4 @@ _COMMANDS: Final = {
     epilog=examples("pulp-admin repo list", "pulp-admin repo publish run --repo-id zoo"),
 )
 def repo() -> None:
-    """Make, list, change, sync, publish and remove repositories."""
+    """Create, list, change, sync, publish and remove repositories."""

@@ -19,10 +19,10 @@ from pulp_admin.start import tell_accepted, watch_option
 @said_options
 @with_app
 def create(app: App, repo_id: str, **options: Any) -> None:
-    """Make a repository, with what its syncs and publishes take.
+    """Create a repository, with the options for its syncs.
 
-    A first `repo sync run` makes one as well. What is given here counts for every later sync and publish that does not
-    say otherwise.
+    The first `repo sync run` creates one as well. These options apply to every later sync and publish that does not
+    override them.
     """
     make(app, repo_id, said(app.client, options))
 
@@ -32,7 +32,7 @@ def create(app: App, repo_id: str, **options: Any) -> None:
 @said_options
 @with_app
 def update(app: App, repo_id: str, **options: Any) -> None:
-    """Change a repository: what is not given stays as it is."""
+    """Change a repository. Options left out stay as they are."""
     amend(app, repo_id, said(app.client, options))
 
 
@@ -43,8 +43,8 @@ def update(app: App, repo_id: str, **options: Any) -> None:
 def remove(app: App, repo_id: str, watch: bool) -> None:
     """Remove a repository, its versions and its publications.
 
-    A task does it, behind those of the repository that still run. Packages that no other repository holds are orphans
-    then: `pulp-admin orphan remove --all` deletes them.
+    A task removes it, after the repository's unfinished tasks. Packages that no other repository holds become orphans:
+    `pulp-admin orphan remove --all` deletes them.
     """
     take_away(app, repo_id, watch=watch)
 

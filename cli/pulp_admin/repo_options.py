@@ -32,18 +32,18 @@ mode_option: Final = click.option(
     "--mirror/--additive",
     "is_mirror",
     default=None,
-    help="Hold just what the feed has, or also what it no longer has.",
+    help="Hold exactly what the feed has, or also keep what the feed has dropped.",
 )
 credential_option: Final = click.option(
-    "--credential", metavar="NAME", help="The credential for the feed, by the name that the workers know it by."
+    "--credential", metavar="NAME", help="The credential for the feed, by the name that the workers use for it."
 )
 metadata_option: Final = click.option(
     "--metadata",
     type=Choice(("regenerate", "mirror")),
-    help="Write the metadata of publications anew, or keep the feed's.",
+    help="Generate the metadata of publications, or keep the feed's.",
 )
 compression_option: Final = click.option(
-    "--compression", type=Choice(("gzip", "zstd")), help="Of the metadata of publications."
+    "--compression", type=Choice(("gzip", "zstd")), help="Compression of the metadata of publications."
 )
 
 
@@ -54,7 +54,7 @@ def text_options(command: F) -> F:
             "--note", "notes", multiple=True, metavar="KEY=TEXT", help="A note; KEY= removes it. May be repeated."
         ),
         click.option("--description", metavar="TEXT", help="What it is for."),
-        click.option("--display-name", metavar="TEXT", help="Its name for people."),
+        click.option("--display-name", metavar="TEXT", help="Its display name."),
     ):
         command = option(command)
     return command
@@ -79,10 +79,10 @@ def said_options(command: F) -> F:
         ),
         compression_option,
         metadata_option,
-        click.option("--retention", type=click.IntRange(min=1), metavar="N", help="Keep so many versions."),
+        click.option("--retention", type=click.IntRange(min=1), metavar="N", help="Keep this many versions."),
         credential_option,
         mode_option,
-        click.option("--feed", metavar="URL", help="Where it is fetched from; '' forgets it."),
+        click.option("--feed", metavar="URL", help="Where it is synced from; '' removes it."),
     ):
         command = option(command)
     return text_options(command)

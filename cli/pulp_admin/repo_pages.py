@@ -22,7 +22,7 @@ _HEAD = ("REPOSITORY", "PACKAGES", "ERRATA", "GROUPS", "VERSION", "LAST SYNC", "
 def list_(app: App, **options: Any) -> None:
     """List the repositories, what they hold, and their last tasks.
 
-    With --details, --summary or --fields a document for each, as in Pulp 2.
+    With --details, --summary or --fields it prints a document for each, as Pulp 2 does.
     """
     of_page = PageOptions.of(options)
     if of_page.are_given:
@@ -52,7 +52,7 @@ def list_(app: App, **options: Any) -> None:
 def show_one(app: App, repo_id: str) -> None:
     """Show a repository.
 
-    Its feed and options, what it holds, how its last tasks ended.
+    Its feed and options, what it holds, and how its last tasks ended.
     """
     found = find(app.client, repo_id)
     show(app.output, found, lambda: render.document(page(found), gap=2))

@@ -23,14 +23,16 @@ _FETCH = "pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zo
 
 @click.group(cls=Group, epilog=examples(_FETCH))
 def sync() -> None:
-    """Fetch repositories."""
+    """Sync repositories."""
 
 
 @sync.command("run", epilog=examples(_FETCH, "pulp-admin repo sync run --repo-id zoo --watch"))
 @repo_id_option
-@click.option("--feed", metavar="URL", help="Fetch from here; else from the repository's feed, or the last one.")
+@click.option(
+    "--feed", metavar="URL", help="Sync from here. Default: the repository's feed, or the feed of its last sync."
+)
 @mode_option
-@click.option("--allow-shrink", is_flag=True, help="Go on, however many packages the feed has lost.")
+@click.option("--allow-shrink", is_flag=True, help="Continue, however many packages the feed has dropped.")
 @credential_option
 @metadata_option
 @watch_option
@@ -45,9 +47,9 @@ def run_sync(
     metadata: str | None,
     watch: bool,
 ) -> None:
-    """Fetch a yum repository: metadata, and new packages.
+    """Sync a yum repository: its metadata and new packages.
 
-    What is given counts for this sync; what is left out is as `repo create` or `repo update` said.
+    Options apply to this sync only. Those left out are as set by `repo create` or `repo update`.
     """
     more = given(
         feed=feed, mode=mode_of(is_mirror), allow_shrink=allow_shrink, credential=credential, metadata=metadata
@@ -70,9 +72,9 @@ def publish() -> None:
 @watch_option
 @with_app
 def run_publish(app: App, repo_id: str, metadata: str | None, compression: str | None, watch: bool) -> None:
-    """Write out what was fetched, as a yum repository.
+    """Publish what was synced as a yum repository.
 
-    What is left out is as `repo create` or `repo update` said.
+    Options left out are as set by `repo create` or `repo update`.
     """
     more = given(metadata=metadata, compression=compression)
     accepted(app, {"operation": "publish", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
@@ -87,13 +89,13 @@ publish.add_command(status_command("repo", "publish"))
     type=REPOSITORY_ID,
     metavar="ID",
     shell_complete=completing.repositories,
-    help="The repository; without it all of them.",
+    help="The repository. Default: all repositories.",
 )
-@click.option("--feed", metavar="URL", help="Fetch from here; else from where each version came.")
+@click.option("--feed", metavar="URL", help="Fetch from here. Default: where each version came from.")
 @credential_option
 @watch_option
 @with_app
 def repair(app: App, repo_id: str | None, feed: str | None, credential: str | None, watch: bool) -> None:
-    """Verify all that is stored, and fetch again what is damaged."""
+    """Verify all stored packages and fetch damaged ones again."""
     arguments = given(repo_id=repo_id, feed=feed, credential=credential)
     accepted(app, {"operation": "repair", "arguments": arguments}, watch=watch)

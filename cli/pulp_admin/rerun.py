@@ -50,14 +50,14 @@ _WORST_FIRST: Final = (1, 3, 4, 0)
     "pairs",
     multiple=True,
     metavar="NAME=TEXT",
-    help="Another value of an argument; NAME:=JSON for what is no text, NAME:=null to leave it out. May be repeated.",
+    help="A new value for an argument; NAME:=JSON if it is not text, NAME:=null to leave it out. May be repeated.",
 )
-@click.option("--arguments", metavar="JSON", help="Other values of arguments as one JSON object, or @FILE.")
+@click.option("--arguments", metavar="JSON", help="New values for arguments, as one JSON object or @FILE.")
 @click.option(
-    "--to-queue", metavar="NAME", shell_complete=completing.queues, help="The queue of the new task, if another."
+    "--to-queue", metavar="NAME", shell_complete=completing.queues, help="The queue of the new task, if different."
 )
-@click.option("--priority", type=click.IntRange(-1000, 1000), help="The priority of the new task, if another.")
-@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Its time limit, if another.")
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="The priority of the new task, if different.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Its time limit, if different.")
 @click.option("--again", is_flag=True, help="With --all: also tasks that were run again already.")
 @click.option("--follow", "--watch", "is_followed", is_flag=True, help="Follow the new task until it ends.")
 @selection_options
@@ -76,11 +76,11 @@ def rerun(
 ) -> None:
     """Run a task that has ended again.
 
-    That is a new task with the same operation, arguments, resources, tags, queue and priority.
+    This submits a new task with the same operation, arguments, resources, tags, queue and priority.
 
-    With --all every task that matches the filters: those that have failed unless --state says otherwise, without those
-    that were run again already, in the order in which they were submitted. What could not be run again is listed at the
-    end, and the exit code is 69 then.
+    With --all it reruns every task that matches the filters, in order of submission: failed tasks, unless --state names
+    others, and none that was run again already. It lists those that could not be run again at the end, and then exits
+    with 69.
     """
     selection = TaskSelection(options)
     selection.check(has_ids=bool(task_ids))

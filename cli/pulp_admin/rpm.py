@@ -19,7 +19,7 @@ _COMMANDS: Final = {
 
 @click.group(cls=Group, elsewhere=elsewhere.RPM, epilog=examples("pulp-admin rpm repo list"))
 def rpm() -> None:
-    """Work on repositories by the commands of Pulp 2."""
+    """Manage repositories with the commands of Pulp 2."""
 
 
 @rpm.group(
@@ -29,4 +29,4 @@ def rpm() -> None:
     epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"),
 )
 def repo() -> None:
-    """Make, list, change, sync, publish and delete repositories."""
+    """Create, list, change, sync, publish and delete repositories."""

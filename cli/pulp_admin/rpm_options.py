@@ -39,9 +39,9 @@ def rpm_options(command: F) -> F:
     """Add the options; `said` takes their values. An unsupported one ends the command with advice."""
     for option in (
         *(_refused(name, told) for name, told in _REFUSED.items()),
-        click.option("--relative-url", metavar="PATH", help="Where it is published: its id, and nothing else."),
+        click.option("--relative-url", metavar="PATH", help="Where it is published; must be its id."),
         click.option(
-            "--download-policy", type=Choice(("immediate",)), help="When packages are fetched: by the sync itself."
+            "--download-policy", type=Choice(("immediate",)), help="When packages are fetched: always during the sync."
         ),
         click.option("--remove-missing", type=bool, help="Remove what the feed no longer has: true or false."),
         click.option("--max-downloads", type=click.IntRange(min=1), metavar="N", help="Downloads at once."),

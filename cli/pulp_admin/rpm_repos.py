@@ -17,11 +17,13 @@ from pulp_admin.start import watch_option
 
 
 @click.command("list", epilog=examples("pulp-admin rpm repo list --details"))
-@click.option("--all", "-a", is_flag=True, expose_value=False, help="Also those of other types: here there are none.")
+@click.option(
+    "--all", "-a", is_flag=True, expose_value=False, help="Also repositories of other types; there are none here."
+)
 @page_options
 @with_app
 def list_(app: App, **options: Any) -> None:
-    """List the repositories: what they hold."""
+    """List the repositories and what they hold."""
     of_page = PageOptions.of(options)
     banner(app, "RPM Repositories")
     found = list(app.client.pages(ALL))
@@ -35,7 +37,7 @@ def list_(app: App, **options: Any) -> None:
 @rpm_options
 @with_app
 def create(app: App, repo_id: str, **options: Any) -> None:
-    """Make a repository."""
+    """Create a repository."""
     make(app, repo_id, said(repo_id, options))
 
 
@@ -44,7 +46,7 @@ def create(app: App, repo_id: str, **options: Any) -> None:
 @rpm_options
 @with_app
 def update(app: App, repo_id: str, **options: Any) -> None:
-    """Change a repository: what is not given stays as it is."""
+    """Change a repository. Options left out stay as they are."""
     amend(app, repo_id, said(repo_id, options))
 
 

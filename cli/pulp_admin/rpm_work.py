@@ -18,7 +18,7 @@ _background: Final = click.option("--bg", "in_background", is_flag=True, help="R
 
 @click.group(cls=Group, elsewhere=WORK, epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"))
 def sync() -> None:
-    """Fetch repositories, and see how far that is."""
+    """Sync repositories, and show the progress."""
 
 
 @sync.command("run", epilog=examples("pulp-admin rpm repo sync run --repo-id zoo --bg"))
@@ -26,9 +26,9 @@ def sync() -> None:
 @_background
 @with_app
 def run_sync(app: App, repo_id: str, in_background: bool) -> None:
-    """Fetch a yum repository, and follow that to its end.
+    """Sync a yum repository, and follow the task to its end.
 
-    A sync that runs or waits already is followed, and no other one is started.
+    If a sync already runs or waits, it follows that one and starts no other.
     """
     banner(app, f"Synchronizing Repository [{repo_id}]")
     _run(app, repo_id, "sync", in_background=in_background)
@@ -39,7 +39,7 @@ sync.add_command(status_command("rpm repo", "sync"))
 
 @click.group(cls=Group, elsewhere=WORK, epilog=examples("pulp-admin rpm repo publish run --repo-id zoo"))
 def publish() -> None:
-    """Publish repositories, and see how far that is."""
+    """Publish repositories, and show the progress."""
 
 
 @publish.command("run", epilog=examples("pulp-admin rpm repo publish run --repo-id zoo --bg"))
@@ -47,9 +47,9 @@ def publish() -> None:
 @_background
 @with_app
 def run_publish(app: App, repo_id: str, in_background: bool) -> None:
-    """Publish what was fetched, and follow that to its end.
+    """Publish what was synced, and follow the task to its end.
 
-    A publish that runs or waits already is followed, and no other one is started.
+    If a publish already runs or waits, it follows that one and starts no other.
     """
     banner(app, f"Publishing Repository [{repo_id}]")
     _run(app, repo_id, "publish", in_background=in_background)

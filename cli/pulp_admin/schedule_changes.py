@@ -35,17 +35,18 @@ from pulp_admin.submitting import as_declared
 @click.argument("operation", shell_complete=completing.operations)
 @time_options
 @task_options
-@click.option("--disabled", is_flag=True, help="It submits nothing before `schedules enable`.")
+@click.option("--disabled", is_flag=True, help="Submit nothing until `schedules enable`.")
 @with_app
 def create(
     app: App, name: str, operation: str, pairs: tuple[str, ...], arguments: str | None, disabled: bool, **options: Any
 ) -> None:
-    """Create a schedule, which submits a task again and again.
+    """Create a schedule, which submits a task repeatedly.
 
-    Each is of OPERATION, and yours: a time at which you may not submit it gets none, and `schedules show` says so.
+    The tasks run OPERATION and are yours. If you may not submit one when it is due, none is submitted, and `schedules
+    show` says so.
 
-    Where clocks go forward, a time of --cron that does not exist is the next one that does; where they go back, it
-    comes once.
+    When clocks go forward, a --cron time that does not exist runs at the next one that does. When they go back, it runs
+    once.
     """
     body = {"name": name, "task_name": operation, **body_of(options)}
     if not any(key in body for key in ("cron", "interval_seconds", "at")):
@@ -73,8 +74,7 @@ def update(
 ) -> None:
     """Change a schedule.
 
-    Options that are left out stay as they are. Arguments that are given replace those of their names; NAME:=null takes
-    one away.
+    Options left out stay as they are. Each argument replaces the one of the same name; NAME:=null removes it.
     """
     body = body_of(options)
     found = find_schedule(app.client, name)
@@ -95,7 +95,7 @@ def update(
 def enable(app: App, name: str) -> None:
     """Let a schedule run again.
 
-    It does from now on: times that have passed are over.
+    It runs from now on. Times that have passed are not made up for.
     """
     _set_enabled(app, name, is_enabled=True)
 
@@ -106,7 +106,7 @@ def enable(app: App, name: str) -> None:
 def disable(app: App, name: str) -> None:
     """Keep a schedule from running until it is enabled.
 
-    A task that runs goes on.
+    A task that is running goes on.
     """
     _set_enabled(app, name, is_enabled=False)
 
@@ -122,7 +122,7 @@ def _set_enabled(app: App, name: str, *, is_enabled: bool) -> None:
 @yes_option
 @with_app
 def delete(app: App, name: str, is_sure: bool) -> None:
-    """Delete a schedule. The tasks that it has submitted stay."""
+    """Delete a schedule. The tasks that it submitted stay."""
     found = find_schedule(app.client, name)
     confirm(f"Delete the schedule {name!r}?", is_sure=is_sure)
     app.client.delete(path_of_schedule(found))

@@ -33,8 +33,12 @@ def time_options(command: F) -> F:
                 "--every", "every_s", type=DURATION, metavar="DURATION", help="An interval, such as 15m or 1d12h."
             ),
             click.option("--at", type=TIME, metavar="TIME", help="Once, at this time."),
-            click.option("--start", type=TIME, metavar="TIME", help="Not before; an interval counts from it."),
-            click.option("--time-zone", metavar="NAME", help="Of --cron, such as Europe/Berlin; UTC if none is given."),
+            click.option(
+                "--start", type=TIME, metavar="TIME", help="Do not run before this time; an interval counts from it."
+            ),
+            click.option(
+                "--time-zone", metavar="NAME", help="Time zone of --cron, such as Europe/Berlin. Default: UTC."
+            ),
         )
     ):
         command = option(command)
@@ -52,7 +56,7 @@ def task_options(command: F) -> F:
                 multiple=True,
                 metavar="NAME=TEXT",
                 shell_complete=completing.arguments,
-                help="An argument of the operation; NAME:=JSON for what is no text. May be repeated.",
+                help="An argument of the operation; NAME:=JSON if it is not text. May be repeated.",
             ),
             click.option("--arguments", metavar="JSON", help="All arguments as one JSON object, or @FILE."),
             click.option("--resource", "resources", multiple=True, metavar="TYPE:ID[:shared]", help="Of its tasks."),
@@ -63,12 +67,12 @@ def task_options(command: F) -> F:
             click.option(
                 "--missed",
                 type=Choice(("skip", "run-once")),
-                help="After an outage: skip what was missed, or run once for all of it.",
+                help="After an outage: skip the runs that were missed, or run once for all of them.",
             ),
             click.option(
                 "--overlap",
                 type=Choice(("skip", "allow")),
-                help="While the last task has not ended: skip, or submit another one.",
+                help="While the last task is unfinished: skip, or submit another one.",
             ),
         )
     ):

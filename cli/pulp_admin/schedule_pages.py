@@ -31,7 +31,7 @@ _HEAD: Final = ("SCHEDULE", "OPERATION", "WHEN", "NEXT", "LAST", "FAILURES")
 def list_(app: App) -> None:
     """List the schedules.
 
-    With when they run next, and what came of the last time.
+    Each with its next time, and the outcome of the last one.
     """
     found = list(app.client.pages(ALL, {"ordering": "name"}))
     rows = [
@@ -49,7 +49,7 @@ def list_(app: App) -> None:
 def show_one(app: App, name: str) -> None:
     """Show a schedule.
 
-    What it submits, when, and what came of its last times.
+    What it submits, when, and how its last runs ended.
     """
     found = find_schedule(app.client, name)
     runs = app.client.get(path_of_schedule(found, "runs"), {"limit": 10})["results"]
@@ -69,7 +69,7 @@ def show_one(app: App, name: str) -> None:
 def preview(app: App, name: str | None, count: int, **options: Any) -> None:
     """Show the next times of a schedule.
 
-    Or of one that you have in mind: nothing is created.
+    Without NAME, the next times of a schedule that the options describe. Nothing is created.
     """
     body = body_of(options)
     if (name is None) == (not body):

@@ -27,4 +27,4 @@ _COMMANDS: Final = {
     ),
 )
 def schedules() -> None:
-    """Submit tasks by a schedule: by cron, at an interval, or once."""
+    """Submit tasks on a schedule: by cron, at an interval, or once."""

@@ -25,8 +25,8 @@ def selection_options(command: F) -> F:
     """Add `--all`, the filters, `--limit`, `--dry-run` and `--yes`."""
     for option in (
         yes_option,
-        click.option("--dry-run", is_flag=True, help="Only show which tasks it would be."),
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the oldest first."),
+        click.option("--dry-run", is_flag=True, help="Only show which tasks would be affected."),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many, oldest first."),
         filter_options,
         click.option("--all", "all_tasks", is_flag=True, help="All tasks that match the filters below."),
     ):

@@ -39,7 +39,7 @@ CONFIG_FILE: Final = ClientSetting(
     variable="PULP_ADMIN_CONFIG",
 )
 MORE_CONFIG: Final = ClientSetting(
-    sentence="A configuration file of either kind, which goes before all others.", flag="--config"
+    sentence="A configuration file of either kind. It takes precedence over all others.", flag="--config"
 )
 URL: Final = ClientSetting(
     sentence="The server.",
@@ -50,7 +50,7 @@ URL: Final = ClientSetting(
     allowed="an http or https URL",
 )
 USERNAME: Final = ClientSetting(
-    sentence="Who asks.", key="username", variable="PULP_USERNAME", flag="--username", allowed="no colon"
+    sentence="The user name.", key="username", variable="PULP_USERNAME", flag="--username", allowed="no colon"
 )
 PASSWORD: Final = ClientSetting(
     sentence="The password.",

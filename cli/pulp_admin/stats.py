@@ -58,7 +58,7 @@ DAY: Final = DayType()
     multiple=True,
     metavar="NAME",
     shell_complete=completing.operations,
-    help="Only tasks that do this, such as sync; may be repeated.",
+    help="Only tasks of this operation, such as sync; may be repeated.",
 )
 @click.option(
     "--resource",
@@ -66,14 +66,14 @@ DAY: Final = DayType()
     multiple=True,
     type=RESOURCE,
     metavar="TYPE:ID",
-    help="Only tasks on this, such as repository:zoo; may be repeated.",
+    help="Only tasks that use this resource, such as repository:zoo; may be repeated.",
 )
 @click.option("--by", type=Choice(_BY), default="day", help="A row for each day [this], operation or resource.")
 @click.option(
     "--plot", type=Choice(_PLOTS), help="Bars instead of numbers: how many tasks, or how long they waited or ran."
 )
 @click.option(
-    "--limit", type=click.IntRange(1, _MOST_ROWS), default=100, metavar="N", help="At most so many rows [100]."
+    "--limit", type=click.IntRange(1, _MOST_ROWS), default=100, metavar="N", help="At most this many rows [100]."
 )
 @with_app
 def stats(
@@ -88,8 +88,9 @@ def stats(
 ) -> None:
     """Show how many tasks ended, how, and how long they took.
 
-    By the day of their end, in UTC; purged tasks count as well. Of the times the table has what 50, 90 and 99 percent
-    of the tasks did not exceed, within 3.2 percent. By resource a task counts in the row of each that it uses.
+    Tasks count on the day they ended, in UTC; purged tasks count as well. For the times, the table shows what 50, 90
+    and 99 percent of the tasks did not exceed, accurate to 3.2 percent. By resource, a task counts in the row of each
+    resource that it uses.
     """
     given = {"since": since, "until": until, "name": list(operations), "resource": list(resources)}
     params = {name: value for name, value in given.items() if value} | {"by": _BY[by], "limit": limit}

@@ -23,13 +23,13 @@ def subjects() -> None:
     """See whose personal data tasks hold, and erase it.
 
     Arguments that an operation declares as personal are encrypted with a key of the person they are about, the subject.
-    To erase a subject is to destroy that key: then nobody can read these arguments any more, in no log and no
-    backup of it. The server does not keep the names of subjects, but finds the key by a name. For administrators.
+    Erasing a subject destroys that key: then nobody can read these arguments any more, in the log or in any backup of
+    it. The server does not keep the names of subjects, but finds the key by a name. For administrators.
     """
 
 
 @subjects.command("list", epilog=examples("pulp-admin subjects list", "pulp-admin subjects list --erased"))
-@click.option("--erased", "is_erased", is_flag=True, help="Only those that were erased.")
+@click.option("--erased", "is_erased", is_flag=True, help="Only erased ones.")
 @with_app
 def list_(app: App, is_erased: bool) -> None:
     """List subjects, newest first, by the ids of their keys."""
@@ -42,10 +42,10 @@ def list_(app: App, is_erased: bool) -> None:
 @click.option("--key", "key_id", metavar="ID", help="The id of a key, as `list`, the log and the audit show it.")
 @with_app
 def show_one(app: App, name: str | None, key_id: str | None) -> None:
-    """Show what is known of one subject.
+    """Show what is known about a subject.
 
-    How many tasks hold its data, and whether, when and by whom it was erased. A person who came back after an erasure
-    has several keys.
+    It shows how many tasks hold the subject's data, and whether, when and by whom it was erased. A person who came back
+    after an erasure has several keys.
     """
     _show(app, _found(app.client, name, key_id), "")
 
@@ -54,15 +54,18 @@ def show_one(app: App, name: str | None, key_id: str | None) -> None:
 @click.option("--name", metavar="NAME", help="The person, as tasks name them.")
 @click.option("--key", "key_id", metavar="ID", help="The id of the key.")
 @click.option(
-    "--reason", required=True, metavar="TEXT", help="Kept in the audit for ever: without the name of the person."
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    help="The reason, without the person's name: the audit keeps it for ever.",
 )
 @yes_option
 @with_app
 def erase(app: App, name: str | None, key_id: str | None, reason: str, is_sure: bool) -> None:
-    """Destroy the key of a subject, after a question. It cannot be undone.
+    """Destroy the key of a subject, after asking. It cannot be undone.
 
-    A task of the subject that has not begun ends as failed, with the code personal-data-erased; one that runs goes on.
-    To erase again changes nothing.
+    A task of the subject that has not begun fails with the code personal-data-erased; one that runs goes on. Erasing
+    again changes nothing.
     """
     if name is not None and name.casefold() in reason.casefold():
         raise Failure("The reason names the person, and is kept for ever: give a reason without the name.", DATA)

@@ -61,7 +61,7 @@ class SubmitCommand(click.Command):
     multiple=True,
     metavar="NAME=TEXT",
     shell_complete=completing.arguments,
-    help="An argument of the operation, of the type that it declares; NAME:=JSON for any other. May be repeated.",
+    help="An argument of the operation, in the type that it declares; NAME:=JSON for any other. May be repeated.",
 )
 @click.option("--arguments", metavar="JSON", help="All arguments as one JSON object, or @FILE.")
 @click.option(
@@ -69,7 +69,7 @@ class SubmitCommand(click.Command):
     "resources",
     multiple=True,
     metavar="TYPE:ID[:shared]",
-    help="A resource that the task uses, alone or shared.",
+    help="A resource that the task uses, exclusively or shared.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the task.")
 @click.option(
@@ -83,20 +83,18 @@ class SubmitCommand(click.Command):
     "--retries",
     type=click.IntRange(0, 100),
     metavar="N",
-    help="Try the task again after a failure, so often; else as the operation declares.",
+    help="Retry the task this often after a failure. Default: as the operation declares.",
 )
 @click.option(
     "--deadline",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="Fail the task after this time, whatever the attempt.",
+    help="Fail the task after this time, counting all attempts.",
 )
-@click.option(
-    "--depends-on", type=TASK_ID, multiple=True, metavar="ID", help="Run only after this task was successful."
-)
+@click.option("--depends-on", type=TASK_ID, multiple=True, metavar="ID", help="Run only after this task has succeeded.")
 @click.option("--parent", type=TASK_ID, metavar="ID", help="The task that this one belongs to.")
-@click.option("--group", type=click.UUID, metavar="UUID", help="The group that the task joins: any UUID makes one.")
-@click.option("--idempotency-key", metavar="KEY", help="The same key makes one task, however often it is sent.")
+@click.option("--group", type=click.UUID, metavar="UUID", help="The group that the task joins: any UUID creates one.")
+@click.option("--idempotency-key", metavar="KEY", help="Submissions with the same key create one task.")
 @watch_option
 @with_app
 def submit(
@@ -119,7 +117,7 @@ def submit(
 ) -> None:
     """Start a task of any operation that the workers know.
 
-    `pulp-admin submit OPERATION --help` shows the arguments of one.
+    `pulp-admin submit OPERATION --help` shows the arguments of an operation.
     """
     given: dict[str, Any] = {
         "resources": [resource_of(text) for text in resources] or None,

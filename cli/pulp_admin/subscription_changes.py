@@ -62,17 +62,21 @@ class OverlapType(click.ParamType):
     shell_complete=completing.operations,
     help="Events of tasks of this operation.",
 )
-@click.option("--resource", "resources", multiple=True, metavar="TYPE:ID", help="Events of tasks that use it.")
+@click.option(
+    "--resource", "resources", multiple=True, metavar="TYPE:ID", help="Events of tasks that use this resource."
+)
 @click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Events of tasks that this user submitted.")
 @click.option("--group", "groups", multiple=True, metavar="ID", help="Events of tasks of this group.")
 @click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Events of this task.")
-@click.option("--since", type=SINCE, metavar="WHEN", default="now", show_default=True, help=f"From where on: {_SINCE}.")
+@click.option(
+    "--since", type=SINCE, metavar="WHEN", default="now", show_default=True, help=f"Where to start: {_SINCE}."
+)
 @with_app
 def create(app: App, name: str, url: str, since: str, tasks: tuple[TaskId, ...], **options: tuple[str, ...]) -> None:
-    """Create a subscription, and print its secret. Nothing shows it again.
+    """Create a subscription, and print its secret. It is not shown again.
 
-    Events of the tasks that you may see are sent to URL as CloudEvents, signed with the secret by Standard Webhooks. An
-    option may be repeated: then one of its values has to fit. All options have to fit.
+    The server sends the events of the tasks that you may see to URL, as CloudEvents, signed with the secret as Standard
+    Webhooks describes. If you repeat an option, one of its values must match. All options must match.
     """
     wanted = {field: list(values) for field, values in options.items() if values}
     if tasks:
@@ -90,9 +94,9 @@ def create(app: App, name: str, url: str, since: str, tasks: tuple[TaskId, ...],
 @name_argument
 @with_app
 def test(app: App, name: str) -> None:
-    """Send one test event, once, and show what came of it.
+    """Send one test event, once, and show the outcome.
 
-    Also while the subscription is paused or parked. Exit code 65 if the endpoint has not taken it.
+    This works while the subscription is paused or parked, too. Exits 65 if the endpoint did not accept it.
     """
     found = app.client.create(path_of_subscription(find_subscription(app.client, name), "test"), {})
     said = f"answered {found['status']} after {found['took_ms']} ms" if found["status"] else found["error"] or "-"
@@ -106,9 +110,9 @@ def test(app: App, name: str) -> None:
 @name_argument
 @with_app
 def pause(app: App, name: str) -> None:
-    """Deliver nothing until it is resumed.
+    """Stop deliveries until the subscription is resumed.
 
-    Its place stays: no event is lost.
+    It keeps its place: no event is lost.
     """
     _act(app, name, "pause", "paused")
 
@@ -117,9 +121,9 @@ def pause(app: App, name: str) -> None:
 @name_argument
 @with_app
 def resume(app: App, name: str) -> None:
-    """Deliver again, from where it stopped.
+    """Resume deliveries from where they stopped.
 
-    After it was paused, or parked because its endpoint had failed too often.
+    For a subscription that was paused, or parked because its endpoint failed too often.
     """
     _act(app, name, "resume", "resumed")
 
@@ -132,14 +136,14 @@ def resume(app: App, name: str) -> None:
 )
 @name_argument
 @click.option(
-    "--since", type=SINCE, metavar="WHEN", help=f"From where on: {_SINCE}. Default: from the first parked event."
+    "--since", type=SINCE, metavar="WHEN", help=f"Where to start: {_SINCE}. Default: from the first parked event."
 )
 @yes_option
 @with_app
 def redeliver(app: App, name: str, since: str | None, is_sure: bool) -> None:
-    """Deliver again from a place on, with the ids of before.
+    """Deliver events again, from a place on, with the same ids.
 
-    A receiver tells by `webhook-id` what it has already. What is parked is delivered as well.
+    A receiver recognises events that it has already by `webhook-id`. Parked events are delivered as well.
     """
     found = find_subscription(app.client, name)
     confirm(
@@ -165,14 +169,14 @@ def redeliver(app: App, name: str, since: str | None, is_sure: bool) -> None:
     type=OverlapType(),
     default="24h",
     metavar="DURATION",
-    help="How long the secret before signs as well; 0: not at all. Default: 24h.",
+    help="How long the old secret signs as well; 0: not at all. Default: 24h.",
 )
 @yes_option
 @with_app
 def rotate_secret(app: App, name: str, overlap_s: int, is_sure: bool) -> None:
-    """Make another secret, and print it. Nothing shows it again.
+    """Create a new secret, and print it. It is not shown again.
 
-    For the overlap each request has two signatures, so that the receiver can change its secret at any time.
+    During the overlap each request has two signatures, so the receiver can change its secret at any time.
     """
     found = find_subscription(app.client, name)
     if not overlap_s:
@@ -190,7 +194,7 @@ def rotate_secret(app: App, name: str, overlap_s: int, is_sure: bool) -> None:
 @yes_option
 @with_app
 def delete(app: App, name: str, is_sure: bool) -> None:
-    """Delete a subscription, with its secrets. Its place is gone."""
+    """Delete a subscription, its secrets and its place."""
     found = find_subscription(app.client, name)
     confirm(f"Delete the subscription {name!r}?", is_sure=is_sure)
     app.client.delete(path_of_subscription(found))

@@ -53,7 +53,7 @@ def path_of_subscription(subscription: Mapping[str, Any], *more: str) -> ApiPath
 def list_(app: App) -> None:
     """List your subscriptions; administrators see all.
 
-    With how many events each has delivered, and what came of the last one.
+    Each with how many events it has delivered, and the outcome of the last one.
     """
     found = list(app.client.pages(ALL))
     rows = [
@@ -71,7 +71,7 @@ def list_(app: App) -> None:
 def show_one(app: App, name: str) -> None:
     """Show a subscription.
 
-    What it delivers, how far it is, and what is parked. Never its secret.
+    What it delivers, how far it has got, and what is parked. It never shows the secret.
     """
     found = app.client.get(path_of_subscription(find_subscription(app.client, name)))
     show(app.output, found, lambda: [*page_lines(found), *_parked_lines(found["parked"])])
@@ -84,13 +84,13 @@ def show_one(app: App, name: str) -> None:
     )
 )
 @name_argument
-@click.option("--outcome", type=Choice(OUTCOMES), help="Only those that came to this.")
+@click.option("--outcome", type=Choice(OUTCOMES), help="Only those with this outcome.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many, latest first.")
 @with_app
 def deliveries(app: App, name: str, outcome: str | None, limit: int) -> None:
-    """Show what came of each event that was sent, latest first.
+    """Show the outcome of each event sent, latest first.
 
-    The last 10,000 of a subscription are kept.
+    The server keeps the last 10,000 of each subscription.
     """
     params = {"limit": limit, **({} if outcome is None else {"outcome": outcome})}
     path = path_of_subscription(find_subscription(app.client, name), "deliveries")

@@ -31,5 +31,5 @@ _COMMANDS: Final = {
 def subscriptions() -> None:
     """Deliver events to a URL (webhooks).
 
-    Signed, in order for each task, and again after failures.
+    They are signed, in order for each task, and retried after failures.
     """

@@ -33,8 +33,8 @@ def tasks() -> None:
 def watch(app: App, task_id: TaskId) -> None:
     """Follow a task until it ends. Exits 0 if it was successful, 1 failed, 3 cancelled, 4 skipped.
 
-    It goes on when the server restarts. Ctrl-C ends only the watching, not the task. With --output json it prints the
-    task as a line of JSON after each change.
+    It continues across a restart of the server. Ctrl-C stops watching; the task goes on. With --output json it prints
+    the task as a line of JSON after each change.
     """
     from pulp_admin.watching import follow
 

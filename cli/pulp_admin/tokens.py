@@ -21,10 +21,10 @@ _HEAD: Final = ("NAME", "USER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "ID",
 
 @click.group(cls=Group, epilog=examples("pulp-admin tokens create --name ci --role submitter --expires 90d"))
 def tokens() -> None:
-    """Make, list and revoke bearer tokens.
+    """Create, list and revoke bearer tokens.
 
-    A token stands for its user in scripts and programs, with a role of its own and an end, and can be revoked without
-    another password. The server keeps no more than a hash of it.
+    A token stands for its user in scripts and programs. It has a role of its own, expires, and can be revoked without
+    changing the password. The server stores only its hash.
     """
 
 
@@ -34,35 +34,35 @@ def tokens() -> None:
         "pulp-admin tokens create --name laptop > token",
     )
 )
-@click.option("--name", required=True, metavar="NAME", help="What it is for; no other valid token of the user has it.")
-@click.option("--role", type=Choice(ROLES), help="The most that it allows. Default: the user's role.")
+@click.option("--name", required=True, metavar="NAME", help="What it is for; unique among the user's valid tokens.")
+@click.option("--role", type=Choice(ROLES), help="The most that it may do. Default: the user's role.")
 @click.option(
     "--expires",
     "lifetime_s",
     type=DURATION,
     default="30d",
     metavar="DURATION",
-    help="When it ends. Default: 30d.",
+    help="How long it is valid. Default: 30d.",
 )
 @with_app
 def create(app: App, name: str, role: str | None, lifetime_s: int) -> None:
-    """Make a token, and print it. Nothing shows it again.
+    """Create a token, and print it. It is not shown again.
 
-    With the user's role taken away or lowered, a token allows no more than that. A token cannot make tokens.
+    If the user's role is lowered or removed, so are the token's rights. A token cannot create tokens.
     """
     body = {"name": name, "expires_in_seconds": lifetime_s, **({} if role is None else {"role": role})}
     made = dict(app.client.create(api_path("v3", "tokens"), body))
     show(app.output, made, lambda: [made["token"]])
     whose = f"Token {made['name']} of {made['user']}, with the role {made['role']}"
-    hint(f"{whose}, until {_second(made['expires_at'])}. Nothing shows it again.")
+    hint(f"{whose}, until {_second(made['expires_at'])}. It is not shown again.")
 
 
 @tokens.command("list", epilog=examples("pulp-admin tokens list", "pulp-admin tokens list --all --output json"))
-@click.option("--user", metavar="NAME", help="Those of this user, for administrators. Default: one's own.")
-@click.option("--all", "is_all", is_flag=True, help="Those of all users, for administrators.")
+@click.option("--user", metavar="NAME", help="Tokens of this user, for administrators. Default: your own.")
+@click.option("--all", "is_all", is_flag=True, help="Tokens of all users, for administrators.")
 @with_app
 def list_(app: App, user: str | None, is_all: bool) -> None:
-    """List tokens, with their ends.
+    """List tokens and when they expire.
 
     LAST USED is accurate to a minute.
     """
@@ -75,13 +75,13 @@ def list_(app: App, user: str | None, is_all: bool) -> None:
 @tokens.command(epilog=examples("pulp-admin tokens revoke --name ci"))
 @click.option("--name", metavar="NAME", help="The token's name.")
 @click.option("--id", "token_id", metavar="ID", help="The token's id, as `tokens list` shows it.")
-@click.option("--user", metavar="NAME", help="Whose token the name is, for administrators. Default: one's own.")
+@click.option("--user", metavar="NAME", help="Whose token to revoke, for administrators. Default: your own.")
 @yes_option
 @with_app
 def revoke(app: App, name: str | None, token_id: str | None, user: str | None, is_sure: bool) -> None:
-    """Revoke a token, after a question.
+    """Revoke a token, after asking.
 
-    Within five seconds no server takes it any more.
+    After five seconds no server accepts it any more.
     """
     if (name is None) == (token_id is None):
         raise click.UsageError("Give --name or --id.")

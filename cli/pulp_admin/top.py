@@ -17,13 +17,13 @@ _MISSING: Final = "top draws with the package textual, which is not installed: p
 
 
 @click.command(epilog=examples("pulp-admin top", "pulp-admin top --all"))
-@click.option("--all", "-a", "show_all", is_flag=True, help="Include tasks that have ended, the newest 100.")
+@click.option("--all", "-a", "show_all", is_flag=True, help="Include the newest 100 tasks that have ended.")
 @click.pass_obj
 def top(app: App, show_all: bool) -> None:
     """Show tasks, queues and workers, live, until you press q.
 
-    Running tasks come first, then those that wait, the oldest first. It follows the server's events, and goes on when
-    the server restarts. The keys are in the last line; ? explains them.
+    Running tasks come first, then waiting ones, oldest first. It follows the server's events, and continues across a
+    restart of the server. The last line shows the keys; ? explains them.
     """
     if app.output != "table":
         raise click.UsageError(f"top draws a screen and has no --output {app.output}. {_FOR_SCRIPTS}")

@@ -77,7 +77,7 @@ def completion_command(program: str) -> click.Command:
     )
     @click.argument("shell", type=Choice(SHELLS))
     def completion(shell: str) -> None:
-        """Print the script with which a shell completes this command."""
+        """Print the shell script that completes this command."""
         set_up_completion()
         root = click.get_current_context().find_root().command
         kind = get_completion_class(shell)

@@ -39,7 +39,7 @@ FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatt
 
 LEVEL: Final = Setting(
     "PULP_LOG_LEVEL",
-    "The least level of the lines that are logged.",
+    "The lowest level that is logged.",
     choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     default="INFO",
 )

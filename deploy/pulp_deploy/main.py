@@ -81,14 +81,14 @@ _NO_RESOURCES: Final[Mapping[int, str]] = {
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
     epilog=examples("pulp-tasks up --detach", "pulp-tasks --output json status"),
 )
-@click.option("--output", type=Choice(OUTPUTS), default="table", help="Output format: for people, or for scripts.")
+@click.option("--output", type=Choice(OUTPUTS), default="table", help="Output format, for people or for scripts.")
 @click.version_option(package_name="pulp-tasks", message="pulp-tasks %(version)s")
 @click.pass_context
 def pulp_tasks(context: click.Context, output: str) -> None:
     """Run Pulp Tasks: everything on this machine (up), or one process of an installation.
 
-    PULP_KAFKA and PULP_POSTGRES name the Kafka and the Postgres to use. Data goes to standard output, progress and
-    remarks to standard error.
+    PULP_KAFKA and PULP_POSTGRES name the Kafka and the Postgres to use. Data goes to standard output; progress and
+    remarks go to standard error.
     """
     context.ensure_object(dict)["command"] = context.invoked_subcommand
 

@@ -37,20 +37,20 @@ _MECHANISM: Final = Setting(
 )
 _VERIFY_HOSTNAME: Final = Setting(
     VERIFY_HOSTNAME,
-    "Whether the certificate of a broker has to name its host.",
+    "Whether a broker's certificate must name its host.",
     kind=bool,
     choices=("false", "true"),
     default=True,
 )
 _LOGIN: Final = (
     Setting(USERNAME, "The user name, for PLAIN and SCRAM."),
-    Setting(PASSWORD, "The password of that user; a file keeps it out of lists of processes.", is_secret=True),
+    Setting(PASSWORD, "The password of that user; a file keeps it out of process lists.", is_secret=True),
     Setting(PASSWORD_FILE, "A file that holds the password."),
 )
 _TLS: Final = (
     Setting(
         CA,
-        "A PEM file with the authorities that may sign the certificates of brokers.",
+        "A PEM file with the authorities that may sign broker certificates.",
         default_text="those of this machine",
     ),
     Setting(CERTIFICATE, "A PEM file with the client's own certificate."),
@@ -59,15 +59,15 @@ _TLS: Final = (
     _VERIFY_HOSTNAME,
 )
 _ENDPOINT: Final = (
-    Setting(CLIENT_ID, "The name by which this client asks the token endpoint."),
-    Setting(CLIENT_SECRET, "The password of that name.", is_secret=True),
-    Setting(CLIENT_SECRET_FILE, "A file that holds the password of that name."),
-    Setting(SCOPE, "The scope of the tokens that are asked for."),
+    Setting(CLIENT_ID, "The client id for the token endpoint."),
+    Setting(CLIENT_SECRET, "The client secret.", is_secret=True),
+    Setting(CLIENT_SECRET_FILE, "A file that holds the client secret."),
+    Setting(SCOPE, "The scope to request for tokens."),
 )
 _OAUTH: Final = (
     Setting(CALLBACK, "MODULE:FUNCTION that returns a token, for OAUTHBEARER."),
-    Setting(TOKEN_FILE, "A file that holds a token, for OAUTHBEARER; it is read anew before the token expires."),
-    Setting(TOKEN_URL, "The endpoint that gives tokens, for OAUTHBEARER.", allowed="https://HOST/PATH"),
+    Setting(TOKEN_FILE, "A file that holds a token, for OAUTHBEARER; it is read again before the token expires."),
+    Setting(TOKEN_URL, "The endpoint that issues tokens, for OAUTHBEARER.", allowed="https://HOST/PATH"),
     *_ENDPOINT,
 )
 SETTINGS: Final = (_PROTOCOL, _MECHANISM, *_LOGIN, *_TLS, *_OAUTH)

@@ -37,14 +37,14 @@ def _prefix(name: str, text: str) -> str:
 
 KAFKA: Final = Setting(
     "PULP_KAFKA",
-    "The brokers of Kafka that clients ask first, separated by commas.",
+    "The bootstrap brokers of Kafka, separated by commas.",
     default=REQUIRED,
     parse=_brokers,
     allowed="HOST:PORT",
 )
 TOPIC_PREFIX: Final = Setting(
     "PULP_TOPIC_PREFIX",
-    "What the names of the installation's topics begin with.",
+    "The prefix of the installation's topic names.",
     default="pulp.tasks",
     parse=_prefix,
     allowed="1 to 200 letters, digits, `.`, `_` and `-`",

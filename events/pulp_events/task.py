@@ -173,7 +173,7 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     failed_attempts: int = 0
     """Attempts after which the task went on to wait for another one."""
     retry_at_ms: int | None = None
-    """While it waits for its next attempt: no earlier than then."""
+    """While it waits for its next attempt: the earliest time for it."""
     worker: str | None = None
     """The worker of the last attempt."""
     cancellable: bool = False

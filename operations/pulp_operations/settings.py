@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         int,
         Setting(
             "PULP_YUM_GENERATIONS",
-            "A publication serves the files of so many publications, itself included.",
+            "A publication serves the files of this many publications, including its own.",
             least=1,
             most=_MOST,
         ),
@@ -80,13 +80,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = CHECKSUM_TYPES
     """By hashlib's names."""
     reserve_bytes: Annotated[
-        int, Setting("PULP_YUM_RESERVE_BYTES", "A sync downloads no packages if it would leave less of the disk free.")
+        int,
+        Setting(
+            "PULP_YUM_RESERVE_BYTES", "A sync downloads no packages if that would leave less free disk space than this."
+        ),
     ] = _GIB
     keep_versions: Annotated[
         int,
         Setting(
             "PULP_YUM_KEEP_VERSIONS",
-            "How many versions of a repository are kept, the newest included; a sync may say otherwise.",
+            "How many versions of a repository to keep, including the newest; a sync may override it.",
             least=1,
             most=_MOST,
         ),
@@ -95,7 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         int,
         Setting(
             "PULP_YUM_MOST_REMOVED_PERCENT",
-            "How much of a repository's packages a sync may remove; a sync may say otherwise.",
+            "What share of a repository's packages a sync may remove; a sync may override it.",
             most=100,
         ),
     ] = 50

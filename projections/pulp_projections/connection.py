@@ -59,7 +59,7 @@ _MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-f
 _TLS: Final[Mapping[str, Setting]] = {
     "sslmode": Setting(
         "PULP_POSTGRES_SSLMODE",
-        "Whether connections use TLS, and what they check, unless the connection string says so.",
+        "Whether connections use TLS and what they check, unless the connection string says so.",
         choices=_MODES,
         default_text="prefer",
     ),

@@ -187,7 +187,7 @@ def test_the_map_has_every_section_and_command(capsys: pytest.CaptureFixture[str
     assert run(["--map"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "login: Log in, for seven days." in lines
-    assert lines.index("repo: Make, list, change, sync, publish and remove repositories.") < lines.index(
+    assert lines.index("repo: Create, list, change, sync, publish and remove repositories.") < lines.index(
         "  tasks: List, inspect and cancel the tasks of a repository."
     )
     assert any(line.startswith("    details: ") for line in lines)

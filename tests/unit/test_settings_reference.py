@@ -137,7 +137,8 @@ def test_the_help_of_a_process_lists_the_settings_that_it_reads(command: str, se
         ("database roles", "Allowed: at least 0. Default: 60 seconds."),
         (
             "users add",
-            "PULP_PASSWORD_MIN_LENGTH The fewest characters of a new password. Allowed: 8 to 128. Default: 12.",
+            "PULP_PASSWORD_MIN_LENGTH The minimum length of a new password, in characters. Allowed: 8 to 128. "
+            "Default: 12.",
         ),
         ("users password", "Allowed: 8 to 128. Default: 12."),
         ("quotas list", "Default: searches=50/s streams=20."),

@@ -34,8 +34,8 @@ def archive() -> None:
     """Keep the log as files outside of Kafka.
 
     An archive is a folder, or a URL of fsspec such as s3://BUCKET/tasks, with Parquet files that hold each record as
-    Kafka received it. With PULP_ARCHIVE, rebuild, verify and audit verify read it and then Kafka from where it ends, so
-    that the events topic may have a retention.
+    Kafka received it. With PULP_ARCHIVE set, rebuild, verify and audit verify read the archive first and then Kafka
+    from where it ends, so the events topic may have a retention limit.
     """
 
 
@@ -54,10 +54,10 @@ def archive() -> None:
 def write(url: str | None, before: datetime | None, data: Path | None, output: str) -> None:
     """Archive what Kafka has and the archive lacks.
 
-    Run it again and again, as by a timer: each run goes on behind the last one, up to where the log ends when it
-    begins. It reads Kafka alone; nothing of the live system waits for it. A run that was cut, also by a kill or a full
-    disk, has lost nothing: the next one goes on behind the last whole file. The newest checkpoint of the log is kept
-    beside.
+    Run it regularly, for example from a timer: each run continues after the last one, up to the end of the log when it
+    began. It reads only Kafka, and nothing in the live system waits for it. An interrupted run, even by a kill or a
+    full disk, loses nothing: the next one continues after the last complete file. It also stores the newest checkpoint
+    of the log.
     """
     from pulp_archive.writing import write as write_archive
 
@@ -105,8 +105,8 @@ def list_(url: str | None, partitions: tuple[int, ...], data: Path | None, outpu
 def status(url: str | None, data: Path | None, output: str) -> None:
     """Show how far the archive reaches, and where Kafka begins.
 
-    WAITING is the number of offsets that are not archived yet. LOST is the number of those that Kafka has deleted and
-    the archive lacks: no rebuild can read the whole log then.
+    WAITING is the number of offsets not archived yet. LOST is the number that Kafka has deleted and the archive lacks:
+    if there are any, no rebuild can read the whole log.
     """
     from pulp_archive.archive import Archive
     from pulp_events import admin
@@ -131,8 +131,8 @@ def status(url: str | None, data: Path | None, output: str) -> None:
 def verify(url: str | None, data: Path | None, output: str) -> None:
     """Check that no file of the archive is missing or altered.
 
-    It holds each file against the hash in its manifest, and exits with 1 if one differs. Whether somebody changed both,
-    pulp-tasks audit verify --archive shows, by the signed checkpoints.
+    It compares each file with the hash in its manifest, and exits with 1 if one differs. If somebody changed both,
+    pulp-tasks audit verify --archive shows it, from the signed checkpoints.
     """
     from pulp_archive.errors import ArchiveUnusable
 

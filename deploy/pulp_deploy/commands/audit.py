@@ -58,7 +58,7 @@ HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
 def _filters(command: F) -> F:
     """Adds the options that choose records."""
     for option in (
-        click.option("--since", type=TIME, help=f"Only what was written at this time or later: {FORMS}."),
+        click.option("--since", type=TIME, help=f"Only records written at this time or later: {FORMS}."),
         click.option("--address", help="Only from this address, or from this host."),
         click.option(
             "--kind",
@@ -79,11 +79,11 @@ def audit() -> None:
     """See who did what, and check that nothing was altered.
 
     `list` and `tail` show who signed in, who was refused, and who changed a user, a repository, a token, or a role on a
-    task or a schedule. These records are in the topic PREFIX.audit, kept for ever. What repeats is written once a
-    minute, with a count.
+    task or a schedule. The topic PREFIX.audit keeps these records for ever. Repeated ones are written once a minute,
+    with a count.
 
-    The others are about the log of events: `verify` shows whether a record was altered, removed or added, and `prove`
-    writes proofs for others.
+    The other commands are about the log of events: `verify` shows whether a record was altered, removed or added, and
+    `prove` writes proofs for others.
     """
 
 
@@ -112,13 +112,12 @@ def list_(
 ) -> None:
     """List what the audit holds, oldest first.
 
-    An actor in brackets is what somebody claimed to be: no password proved it. The kinds are login-succeeded,
-    login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
+    An actor in brackets is an unproven claim: no password confirmed it. The kinds are login-succeeded, login-failed,
+    login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
-    token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
-    schedule-role-added, schedule-role-removed, task-healed,
-    history-detached, history-attached and subject-erased, and dead-letter-retried (one that belongs
-    to no task: of others an event tells).
+    token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed, schedule-role-added,
+    schedule-role-removed, task-healed, history-detached, history-attached subject-erased, and dead-letter-retried (for
+    one that belongs to no task; for others there is an event).
     """
     from pulp_events.audit_reader import read_audit
 
@@ -144,7 +143,7 @@ def tail(
 ) -> None:
     """Print records as they come, until Ctrl-C.
 
-    With --since it begins with those from then on. With --output json each line is a JSON object (JSON Lines).
+    With --since it starts with the records from then on. With --output json each line is a JSON object (JSON Lines).
     """
     from datetime import UTC
 

@@ -41,11 +41,11 @@ def database() -> None:
 @data_option
 @output_option
 def migrate(data: Path | None, output: str) -> None:
-    """Make the tables, or bring them up to date.
+    """Create the tables, or bring them up to date.
 
-    Run it as the owner of the tables, with PULP_POSTGRES. Processes whose roles may not do so start once it is done;
-    those that log in as the owner do it by themselves. It waits for Kafka, its topics and Postgres for as long as
-    PULP_STARTUP_TIMEOUT_S says.
+    Run it as the owner of the tables, with PULP_POSTGRES. Processes whose roles may not migrate wait until it is done;
+    those that log in as the owner migrate by themselves. It waits up to PULP_STARTUP_TIMEOUT_S for Kafka, its topics
+    and Postgres.
     """
     from pulp_runtime.startup import prepare
 
@@ -69,25 +69,27 @@ def migrate(data: Path | None, output: str) -> None:
 @click.option(
     "--password-folder",
     type=Folder(),
-    help="Folder of passwords, one file a process; those that are missing are made.",
+    help="Folder of passwords, one file per process; missing ones are created.",
 )
-@click.option("--no-passwords", is_flag=True, help="Set none: the roles log in by a certificate, or otherwise.")
+@click.option(
+    "--no-passwords", is_flag=True, help="Set no passwords: the roles log in with a certificate, or in another way."
+)
 @click.option("--dry-run", is_flag=True, help="Print the SQL, with passwords hidden, and change nothing.")
 @data_option
 @output_option
 def roles(
     prefix: str, password_folder: Path | None, no_passwords: bool, dry_run: bool, data: Path | None, output: str
 ) -> None:
-    """Make a database role for each kind of process.
+    """Create a database role for each kind of process.
 
     Each has the rights that its process needs, and no others.
 
-    The kinds are processor, api, worker and reader (who only reads the views). PULP_POSTGRES names a superuser, or the
-    owner of the tables if it may create roles. Where there are no tables yet, a superuser makes PREFIX_owner, which
-    will own them; as that role run pulp-tasks database migrate.
+    The kinds are processor, api, worker and reader (which only reads the views). PULP_POSTGRES names a superuser, or
+    the owner of the tables if it may create roles. If there are no tables yet, a superuser creates PREFIX_owner, which
+    will own them; run pulp-tasks database migrate as that role.
 
-    Run it again at any time: a role that is there keeps its password, unless --password-folder says another one. It
-    waits for Postgres for as long as PULP_STARTUP_TIMEOUT_S says.
+    You can run it again at any time: an existing role keeps its password, unless --password-folder has another one. It
+    waits up to PULP_STARTUP_TIMEOUT_S for Postgres.
     """
     from pulp_deploy.roles import carry_out, plan, script
 

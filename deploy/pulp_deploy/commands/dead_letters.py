@@ -44,11 +44,11 @@ class PositionType(click.ParamType):
 
 @click.group("dead-letters", cls=Group, epilog=examples("pulp-tasks dead-letters list"))
 def dead_letters() -> None:
-    """Inspect, retry or discard what cannot be projected.
+    """Inspect, retry or discard records that cannot be projected.
 
-    Each is kept in the database, and sent to the dead-letter topic. If it belongs to a task, it parks that task: later
-    records of the task wait behind it, in order, until it is retried or discarded. All other tasks go on. A record is
-    named by its position in the log, PARTITION:OFFSET.
+    The database keeps each, and the dead-letter topic gets it. If it belongs to a task, it parks that task: later
+    records of the task wait behind it, in order, until it is retried or discarded. All other tasks go on. Commands name
+    a record by its position in the log, PARTITION:OFFSET.
     """
 
 
@@ -69,8 +69,8 @@ def dead_letters() -> None:
 def list_(after: "Position | None", limit: int | None, task_id: "UUID | None", data: Path | None, output: str) -> None:
     """List them, with the reason why each cannot be projected.
 
-    In order of partition and offset. STANDING says what one means for its task: dead (it belongs to none), parks,
-    discarded, and waits (see --task-id). BEHIND is how many records wait behind one that parks its task.
+    In order of partition and offset. STANDING says what a record means for its task: dead (it belongs to none), parks,
+    discarded, or waits (see --task-id). BEHIND is how many records wait behind one that parks its task.
     """
     from pulp_deploy.commands.letters import ROW, row, summary
 
@@ -93,7 +93,7 @@ def list_(after: "Position | None", limit: int | None, task_id: "UUID | None", d
 def show_(position: "Position", raw: bool, data: Path | None, output: str) -> None:
     """Show the record at POSITION: reason, key, headers, value.
 
-    Exits 66 if there is none. A long value is cut; --raw and --output json have the whole.
+    Exits 66 if there is none. It cuts a long value; --raw and --output json have all of it.
     """
     from pulp_processor.dead_letters.letters import show_letter
 
@@ -108,8 +108,8 @@ def show_(position: "Position", raw: bool, data: Path | None, output: str) -> No
         show(output, summary(letter, target) | contents(letter), lambda: page(letter, target))
 
 
-_reason = click.option("--reason", help="Why: it is kept in the history of the task and in the audit.")
-_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and append nothing.")
+_reason = click.option("--reason", help="The reason; the task's history and the audit keep it.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would be done, and append nothing.")
 
 
 @dead_letters.command(
@@ -120,7 +120,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done,
     )
 )
 @click.argument("positions", type=PositionType(), nargs=-1, metavar="[POSITION]...", shell_complete=known_positions)
-@click.option("--all", "retries_all", is_flag=True, help="Retry all that are understood now; leave the others.")
+@click.option("--all", "retries_all", is_flag=True, help="Retry all that can be understood now; leave the others.")
 @_reason
 @_dry_run
 @data_option
@@ -133,13 +133,13 @@ def retry(
     data: Path | None,
     output: str,
 ) -> None:
-    """Have records projected that are understood now.
+    """Project records that can be understood now.
 
-    Where a record parks its task, an event is appended that says so: then the record and those behind it are projected
-    in their order, as if nothing had happened. Any other record is appended again, byte for byte, at the end of its
-    partition; the dead letter stays, as a fact about its own offset. It is harmless to retry one twice. Exits 65 if a
-    record that was named cannot be retried (nothing is appended for it), 66 if there is none at a position, 75 if Kafka
-    did not confirm: look at the list before you retry it again.
+    If a record parks its task, it appends an event that says so; then the processor projects the record and those
+    behind it in order, as if nothing had happened. It appends any other record again, byte for byte, at the end of its
+    partition; the dead letter stays, as a fact about its own offset. Retrying one twice is harmless. Exits 65 if a
+    named record cannot be retried (nothing is appended for it), 66 if there is none at a position, 75 if Kafka did not
+    confirm: look at the list before you retry it again.
     """
     if bool(positions) is retries_all:
         raise click.UsageError("Give positions, or --all.")
@@ -179,11 +179,11 @@ def discard(
     data: Path | None,
     output: str,
 ) -> None:
-    """Let the tasks of records go on without these.
+    """Let tasks go on without the records that park them.
 
-    An event is appended that says so; then the records behind are projected in their order. The record stays in the log
-    and in the list, as discarded. This cannot be undone. Exits 65 if a record parks no task, 66 if there is none at a
-    position, 75 if Kafka did not confirm: look at the list before you discard it again.
+    It appends an event that says so; then the processor projects the records behind in order. A discarded record stays
+    in the log, and in the list as discarded. This cannot be undone. Exits 65 if a record parks no task, 66 if there is
+    none at a position, 75 if Kafka did not confirm: look at the list before you discard it again.
     """
     from pulp_processor.dead_letters.letters import check_discard, discard_letter
 

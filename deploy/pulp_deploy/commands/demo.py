@@ -9,10 +9,10 @@ from pulp_deploy.exits import DIFFERENT
 @click.command(epilog=examples("pulp-tasks demo --keep"))
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, and say how to continue.")
 def demo(keep: bool) -> None:
-    """Demonstrate the user guide on a system of its own.
+    """Demonstrate the user guide on a separate system.
 
-    It has a real Kafka, a real Postgres and real yum repositories, in a folder of its own and on free ports. Exits 0
-    only if every check held.
+    That system has a real Kafka, a real Postgres and real yum repositories, in a folder of its own and on free ports.
+    Exits 0 only if every check passed.
     """
     from pulp_deploy.demo.show import show_everything
 

@@ -35,8 +35,8 @@ _COLOURS: Final = {"fault": "red", "warning": "yellow", "note": "cyan"}
 def doctor(data: Path | None, output: str) -> None:
     """Check Kafka, Postgres, clocks, storage and what waits.
 
-    Each finding says what is wrong, what it endangers, and what mends it. Exits 0 if all is well (notes are), 1 if
-    there are warnings, and 2 if there are faults. It works also where Kafka or Postgres is down, or neither is set.
+    Each finding says what is wrong, what it endangers, and how to mend it. Exits 0 if all is well (notes included), 1
+    if there are warnings, and 2 if there are faults. It also works when Kafka or Postgres is down, or neither is set.
     """
     report = asyncio.run(_look(_place(data)))
     if output == "table" and is_coloured(sys.stdout):

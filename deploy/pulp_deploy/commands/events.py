@@ -58,16 +58,18 @@ def events() -> None:
     "--since",
     type=Since(),
     metavar="WHEN",
-    help=f"Start there, else at the start of the log: beginning, now, a time ({FORMS}), or a cursor.",
+    help=f"Start there. Default: the start of the log: beginning, now, a time ({FORMS}), or a cursor.",
 )
 @click.option("--task", type=TaskIdType(), metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Such as finished. This and those below: repeat.")
+@click.option(
+    "--type", "types", multiple=True, metavar="TYPE", help="Such as finished. May be repeated, like the options below."
+)
 @click.option("--operation", "operations", multiple=True, metavar="NAME", help="Only tasks of this operation.")
 @click.option("--resource", "resources", multiple=True, metavar="TYPE:ID", help="Only tasks that use this resource.")
 @click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Only tasks that this user submitted.")
 @click.option("--group", "groups", multiple=True, type=click.UUID, metavar="ID", help="Only tasks of this group.")
 @click.option("--json", "as_json", is_flag=True, hidden=True, help="The same as --output json.")
-@click.option("--no-follow", is_flag=True, help="Stop where the log ends now.")
+@click.option("--no-follow", is_flag=True, help="Stop at the current end of the log.")
 @data_option
 @output_option
 def tail(
@@ -81,8 +83,8 @@ def tail(
 ) -> None:
     """Print events as they come, in log order within each partition.
 
-    With --output json each line is a JSON object (JSON Lines) with the event as it stands in the log, and with the
-    cursor behind it, from which --since or any other way to follow events goes on.
+    With --output json each line is a JSON object (JSON Lines) with the event as it is in the log, and the cursor after
+    it, from which --since or any other way to follow events continues.
     """
     from pulp_events import subscribe
 

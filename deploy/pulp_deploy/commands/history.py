@@ -44,8 +44,8 @@ class MonthType(click.ParamType):
 def history() -> None:
     """Keep the history in Postgres small: detach old months.
 
-    Each month of the history is a part of its own. One that the archive holds can be detached, which takes a moment,
-    and attached again, or dropped. Tasks, lists and statistics stay as they are.
+    Each month of the history is a part of its own. A part that the archive holds can be detached, which takes a moment,
+    and attached again or dropped. Tasks, lists and statistics stay as they are.
     """
 
 
@@ -53,9 +53,9 @@ def history() -> None:
 @data_option
 @output_option
 def list_(data: Path | None, output: str) -> None:
-    """List the parts of the history, also those that are detached.
+    """List the parts of the history, detached ones too.
 
-    ARCHIVED says whether the archive that PULP_ARCHIVE names has all positions of the part.
+    ARCHIVED says whether the archive in PULP_ARCHIVE has all positions of the part.
     """
     from pulp_processor.rebuilding import history as months
 
@@ -72,19 +72,17 @@ def list_(data: Path | None, output: str) -> None:
     )
 )
 @click.option("--before", type=MonthType(), required=True, metavar="MONTH", help="All parts before this month.")
-@click.option(
-    "--drop", "drops", is_flag=True, help="Also drop their rows, and those of parts that were detached earlier."
-)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Check all, and change nothing.")
+@click.option("--drop", "drops", is_flag=True, help="Also drop their rows, and those of parts detached earlier.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Check everything, and change nothing.")
 @yes_option
 @data_option
 @output_option
 def detach(before: datetime, drops: bool, is_dry: bool, is_sure: bool, data: Path | None, output: str) -> None:
     """Detach the old months that the archive holds.
 
-    Each event is compared with its record in the archive before. A month with events of a task that has not ended or is
-    parked stays. What is detached is kept beside the history, so that attach brings it back, unless --drop is given.
-    Answers that need what is detached say so.
+    It first compares each event with its record in the archive. A month with events of an unfinished or parked task
+    stays. Detached parts are kept beside the history, so attach can bring them back, unless you use --drop. Answers
+    that need a detached part say so.
     """
     from pulp_processor.rebuilding import history as months
 
@@ -117,9 +115,9 @@ def detach(before: datetime, drops: bool, is_dry: bool, is_sure: bool, data: Pat
 @data_option
 @output_option
 def attach(parts: tuple[str, ...], data: Path | None, output: str) -> None:
-    """Attach parts again that were detached and not dropped.
+    """Attach detached parts again, unless they were dropped.
 
-    PART is a month or `before`, as in the list.
+    PART is a month or `before`, as the list shows it.
     """
     from pulp_processor.rebuilding import history as months
 

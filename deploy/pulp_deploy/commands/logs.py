@@ -17,13 +17,18 @@ from pulp_deploy.commands.target import stack_folder, stack_option
 @stack_option
 @click.option("-f", "--follow", is_flag=True, help="Continue with what is written from now on.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Show this many last lines of each."
+    "-n",
+    "--lines",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Show the last lines of each, this many.",
 )
 @output_option
 def logs(name: str | None, data: Path | None, follow: bool, lines: int, output: str) -> None:
     """Show the logs of all processes, or that of NAME.
 
-    They are merged by time. With --output json each line is a JSON object (JSON Lines).
+    It merges them by time. With --output json each line is a JSON object (JSON Lines).
     """
     from pulp_deploy import log_files
 

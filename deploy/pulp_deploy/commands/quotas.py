@@ -24,10 +24,9 @@ T = TypeVar("T")
 
 @click.group(cls=Group, epilog=examples("pulp-tasks quotas list"))
 def quotas() -> None:
-    """List, set and clear what users may use.
+    """List, set and clear the quotas of users.
 
-    A user has the quota of the role, and key by key what was set for that
-    user alone.
+    A user has the quota of the role, except for the keys set for that user alone.
 
     \b
     rate        submissions a second, such as rate=20/s
@@ -54,10 +53,10 @@ def quotas() -> None:
 @data_option
 @output_option
 def list_quotas(data: Path | None, output: str) -> None:
-    """List the users, and what was set for each alone.
+    """List the users, and the quotas set for each alone.
 
-    What counts for the roles stands first. It comes from the defaults and from
-    PULP_QUOTA_ROLE of the environment, which should be that of the API.
+    The quotas of the roles come first. They come from the defaults and from PULP_QUOTA_ROLE in the environment, which
+    should be the API's.
     """
     from pulp_accounts import quota_store
     from pulp_accounts.quotas import in_force
@@ -79,9 +78,9 @@ def list_quotas(data: Path | None, output: str) -> None:
 @data_option
 @output_option
 def set_quota(name: str, quota: tuple[str, ...], data: Path | None, output: str) -> None:
-    """Set quotas of the user NAME, beside those set already.
+    """Set quotas of the user NAME, besides those already set.
 
-    It counts within five seconds.
+    They take effect within five seconds.
     """
     from pulp_accounts import quota_store
 
@@ -94,7 +93,7 @@ def set_quota(name: str, quota: tuple[str, ...], data: Path | None, output: str)
 @data_option
 @output_option
 def clear(name: str, data: Path | None, output: str) -> None:
-    """Let the quota of the role count for the user NAME again."""
+    """Give the user NAME the quota of the role again."""
     from pulp_accounts import quota_store
 
     _run(data, lambda connection: quota_store.clear_quota(connection, name))

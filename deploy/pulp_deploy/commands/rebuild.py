@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 activate_option: Final = click.option(
-    "--activate", "activates", is_flag=True, help="Compare it and activate it when it is built."
+    "--activate", "activates", is_flag=True, help="Compare and activate it once it is built."
 )
 
 
@@ -52,7 +52,7 @@ activate_option: Final = click.option(
 )
 @activate_option
 @click.option(
-    "--task", type=TaskIdType(), metavar="ID", help="Heal this task: replace its rows by what its events give."
+    "--task", type=TaskIdType(), metavar="ID", help="Heal this task: replace its rows with what its events give."
 )
 @click.option("--dry-run", "is_dry", is_flag=True, help="With --task: show what differs, and change nothing.")
 @processes_option
@@ -68,10 +68,10 @@ def rebuild_group(
     data: Path | None,
     output: str,
 ) -> None:
-    """Build the read model anew from the log, and switch to it.
+    """Rebuild the read model from the log, and switch to it.
 
-    It is compared with the live one before. Without a subcommand: start. Readers see nothing of a rebuild before it is
-    activated. The generation before it is kept for a rollback.
+    The new generation is compared with the live one first. Without a subcommand, it runs start. Readers do not see a
+    rebuild until it is activated. The previous generation is kept for a rollback.
     """
     if task is not None:
         if ctx.invoked_subcommand is not None or activates:
@@ -97,7 +97,7 @@ def rebuild_group(
 def start(activates: bool, processes: int, data: Path | None, output: str) -> None:
     """Build the next generation from the start of the log.
 
-    It can be cancelled, and resumed after a crash.
+    You can cancel it, and resume it after a crash.
     """
     _build("start", data, activates, processes, output)
 
@@ -108,7 +108,7 @@ def start(activates: bool, processes: int, data: Path | None, output: str) -> No
 @data_option
 @output_option
 def resume(activates: bool, processes: int, data: Path | None, output: str) -> None:
-    """Continue a rebuild that was interrupted, from where it was."""
+    """Continue an interrupted rebuild from where it stopped."""
     _build("resume", data, activates, processes, output)
 
 
@@ -116,9 +116,9 @@ def resume(activates: bool, processes: int, data: Path | None, output: str) -> N
 @data_option
 @output_option
 def cancel(data: Path | None, output: str) -> None:
-    """Drop the generation that is being built, or is ready.
+    """Drop the generation that is being built or is ready.
 
-    A process that builds it ends.
+    The process that builds it ends.
     """
     from pulp_processor.rebuilding import rebuild
 
@@ -130,7 +130,7 @@ def cancel(data: Path | None, output: str) -> None:
 @data_option
 @output_option
 def status(data: Path | None, output: str) -> None:
-    """List the generations, and how far each is."""
+    """List the generations, and how far each has got."""
     from pulp_processor.rebuilding import rebuild
 
     found = _run(rebuild.status(processor_settings(data)))
@@ -151,7 +151,7 @@ def status(data: Path | None, output: str) -> None:
 def verify(accept: tuple[str, ...], data: Path | None, output: str) -> None:
     """Compare the generation that is ready with the active one.
 
-    Row by row. Exits 1 if they differ.
+    It compares row by row. Exits 1 if they differ.
     """
     found = _compare(processor_settings(data), accept)
     show(output, comparison.as_value(found), lambda: generations.compared(found))
@@ -164,9 +164,9 @@ def verify(accept: tuple[str, ...], data: Path | None, output: str) -> None:
 @data_option
 @output_option
 def activate(unverified: bool, data: Path | None, output: str) -> None:
-    """Make the generation that is ready the active one.
+    """Activate the generation that is ready.
 
-    It is done in one transaction. A rollback can undo it.
+    This takes one transaction, and a rollback can undo it.
     """
     switched = _activate(processor_settings(data), unverified=unverified)
     show(output, generations.switch(switched), lambda: [generations.activated(switched)])
@@ -178,7 +178,7 @@ def activate(unverified: bool, data: Path | None, output: str) -> None:
 def rollback(data: Path | None, output: str) -> None:
     """Return to the generation that was active before.
 
-    It is brought up to date first.
+    That generation is brought up to date first.
     """
     from pulp_processor.rebuilding import activation
 

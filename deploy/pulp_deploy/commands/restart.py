@@ -41,9 +41,9 @@ _LOOK_EVERY_S: Final = 0.1
 def restart(names: tuple[str, ...], data: Path | None, timeout_s: float, output: str) -> None:
     """Restart processes of a running stack.
 
-    NAME is a process, or a kind (worker: all of them; worker-2: that one); without it, the workers. Each ends in order:
-    a worker lets its tasks run on for as long as PULP_WORKER_DRAIN_S says. A restarted worker offers the operations
-    that are installed now. The command returns when all are at work again.
+    NAME is a process or a kind (worker-2: that worker; worker: all workers); without it, the workers restart. Each
+    stops in an orderly way: a worker lets its tasks run on for up to PULP_WORKER_DRAIN_S. A restarted worker offers the
+    operations that are installed now. The command returns when all are at work again.
     """
     from pulp_deploy.errors import NotRunning
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     default=90.0,
     show_default=True,
     metavar="SECONDS",
-    help="Kill what has not stopped by then.",
+    help="Kill whatever has not stopped by then.",
 )
 @output_option
 def down(data: Path | None, timeout_s: float, output: str) -> None:
@@ -73,10 +73,10 @@ def stop(folder: "DataFolder", timeout_s: float) -> bool:
 @stack_option
 @output_option
 def status(data: Path | None, output: str) -> None:
-    """Show the processes of a stack, and where it is.
+    """Show the processes of a stack, and its addresses.
 
-    Also how many workers are at work. Exits 69 if it does not run, or a process is down, stopped by a signal, or a
-    worker is not at work.
+    It also shows how many workers are at work. Exits 69 if the stack does not run, a process is down or stopped by a
+    signal, or a worker is not at work.
     """
     from pulp_deploy.errors import NotRunning
 

@@ -14,7 +14,7 @@ from pulp_deploy.commands.target import Target, data_option
 
 @click.group(cls=Group, epilog=examples("pulp-tasks schedules rebuild"))
 def schedules() -> None:
-    """Look after the tables of schedules."""
+    """Maintain the tables of schedules."""
 
 
 @schedules.command("rebuild", epilog=examples("pulp-tasks schedules rebuild", "pulp-tasks schedules rebuild --yes"))
@@ -24,8 +24,8 @@ def schedules() -> None:
 def rebuild(is_sure: bool, data: Path | None, output: str) -> None:
     """Fill the tables of schedules again, from the topic.
 
-    It empties them as the owner of the tables; a processor fills them within seconds. Meanwhile no schedule is listed,
-    and none runs. Needed where the topic was restored, or created again.
+    It empties them as the owner of the tables; a processor refills them within seconds. Until then no schedule is
+    listed, and none runs. You need this after the topic was restored or created again.
     """
     from pulp_projections.connection import connect
     from pulp_projections.schedules.projector import forget_schedules

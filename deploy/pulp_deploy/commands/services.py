@@ -29,7 +29,7 @@ _NICE: Final = 19
 def api(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the REST API.
 
-    Its settings come from the options, then the environment.
+    Its settings come from the options, else from the environment.
     """
     from pulp_api.main import serve
     from pulp_api.settings import Settings
@@ -47,8 +47,8 @@ def api(host: str | None, port: int | None, data: Path | None) -> None:
 def processor(instance: str | None, data: Path | None) -> None:
     """Run a processor, which projects events into Postgres.
 
-    It takes its share of the partitions of the events topic. One of the processors assigns tasks to workers, and runs
-    the schedules.
+    It takes its share of the partitions of the events topic. One of the processors also assigns tasks to workers and
+    runs the schedules.
     """
     from pulp_processor.main import serve
     from pulp_processor.settings import Settings
@@ -78,7 +78,7 @@ def worker(
 ) -> None:
     """Run a worker, which takes tasks and runs their operations.
 
-    Its operations are those of the packages that are installed beside it.
+    It offers the operations of the packages installed beside it.
     """
     from pulp_worker.init import serve_as_init
 
@@ -107,8 +107,8 @@ def worker(
 def transparency(folder: str | None, key: str | None, data: Path | None) -> None:
     """Keep the log that shows whether an event was altered.
 
-    It reads every event and writes signed checkpoints, beside the live path. One such process is enough; it needs Kafka
-    alone, and a key that pulp-tasks audit keygen makes.
+    It reads every event and writes signed checkpoints, outside the live path. One such process is enough; it needs only
+    Kafka, and a key that pulp-tasks audit keygen creates.
     """
     from pulp_transparency.main import serve
     from pulp_transparency.settings import Settings

@@ -22,7 +22,7 @@ processes_option: Final = click.option(
     default=_usual_count,
     show_default="one a core, at most 4",
     metavar="N",
-    help="Fold this many partitions side by side, each in a process. More processes need more memory.",
+    help="Fold this many partitions in parallel, each in its own process. More processes need more memory.",
 )
 
 

@@ -13,7 +13,7 @@ from pulp_deploy.commands.target import Target, data_option
 
 @click.group(cls=Group, epilog=examples("pulp-tasks states rebuild"))
 def states() -> None:
-    """Look after the topic of states."""
+    """Maintain the topic of states."""
 
 
 @states.command("rebuild", epilog=examples("pulp-tasks states rebuild", "pulp-tasks states rebuild --yes"))
@@ -21,10 +21,10 @@ def states() -> None:
 @data_option
 @output_option
 def rebuild(is_sure: bool, data: Path | None, output: str) -> None:
-    """Have the state of every task published again.
+    """Publish the state of every task again.
 
-    A processor with PULP_STATE_TOPIC=yes begins within seconds, and goes on as before after that. Subscribers get the
-    same states again, and nothing of a task is lost meanwhile. Needed where the topic was deleted and created again.
+    A processor with PULP_STATE_TOPIC=yes begins within seconds, and then goes on as before. Subscribers get the same
+    states again, and nothing is lost meanwhile. You need this after the topic was deleted and created again.
     """
     from pulp_events import admin
     from pulp_processor.publishing.state_log import start_over

@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @click.group(cls=Group, epilog=examples("pulp-tasks subjects keygen /etc/pulp-tasks/personal-keys"))
 def subjects() -> None:
-    """Look after the keys of personal data.
+    """Manage the keys of personal data.
 
-    Each subject's key is in Postgres. A master key, in a file outside the database, wraps them: then a backup of the
-    database alone holds no key that can be used. `pulp-admin subjects` lists and erases subjects.
+    Postgres holds each subject's key. A master key, in a file outside the database, can wrap them: then a backup of the
+    database alone holds no usable key. `pulp-admin subjects` lists and erases subjects.
     """
 
 
@@ -37,8 +37,8 @@ def subjects() -> None:
 def keygen(file: Path, output: str) -> None:
     """Add a new master key to a file.
 
-    FILE is created if it is missing; the new key is its last line. Nothing is wrapped with it before `rewrap`: first
-    give every API, processor and worker the file, as PULP_PERSONAL_KEY_FILE.
+    It creates FILE if it is missing, and adds the new key as the last line. Nothing is wrapped with that key until
+    `rewrap`: first give the file to every API, processor and worker, as PULP_PERSONAL_KEY_FILE.
     """
     from pulp_projections.personal.master import add_master_key
 
@@ -61,9 +61,9 @@ def keygen(file: Path, output: str) -> None:
 def rewrap(data: Path | None, output: str) -> None:
     """Wrap all keys with the newest master key.
 
-    That is the last one of the file, which also wraps the keys that are made from then on. All or none are wrapped, in
-    one transaction. Afterwards the file needs the other master keys no more, and without
-    them no older backup of the database holds a key that can be used. It needs the rights of the owner of the tables.
+    That is the last key of the file, which also wraps all keys created from then on. It wraps all keys or none, in one
+    transaction. Afterwards the file no longer needs the other master keys, and without them no older backup of the
+    database holds a usable key. It needs the rights of the owner of the tables.
     """
     from pulp_projections.personal.keys import SubjectKeys
     from pulp_projections.personal.master import MasterKeys
@@ -82,8 +82,8 @@ def rewrap(data: Path | None, output: str) -> None:
 def erase_again(data: Path | None, output: str) -> None:
     """Erase again what a restore brought back.
 
-    A database that was restored from a backup has keys that were destroyed since, and the audit knows which. It reads
-    the audit from its beginning, changes nothing that is erased, and needs the rights of the owner of the tables.
+    A database restored from a backup has keys that were destroyed since the backup; the audit knows which. The command
+    reads the audit from its beginning, leaves what is erased as it is, and needs the rights of the owner of the tables.
     """
     from pulp_events.audit import What
     from pulp_events.audit_reader import read_audit

@@ -14,7 +14,7 @@ from pulp_deploy.commands.target import Target, data_option
 
 @click.group(cls=Group, epilog=examples("pulp-tasks subscriptions rebuild"))
 def subscriptions() -> None:
-    """Look after the tables of subscriptions."""
+    """Maintain the tables of subscriptions."""
 
 
 @subscriptions.command(
@@ -26,8 +26,8 @@ def subscriptions() -> None:
 def rebuild(is_sure: bool, data: Path | None, output: str) -> None:
     """Fill the tables of subscriptions again, from the topic. It sends nothing again.
 
-    It empties them as the owner of the tables; a processor fills them within seconds. How far each subscription has
-    delivered, its secrets and its deliveries stay. Needed where the topic was restored, or created again.
+    It empties them as the owner of the tables; a processor refills them within seconds. Each subscription keeps its
+    place, its secrets and its deliveries. You need this after the topic was restored or created again.
     """
     from pulp_projections.connection import connect
     from pulp_projections.webhooks.projector import forget_webhooks

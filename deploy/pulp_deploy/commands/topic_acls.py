@@ -59,7 +59,9 @@ def _principal(role: Role, what: str) -> Callable[[F], F]:
 @_principal(Role.READER, "follows the events")
 @_principal(Role.OPERATOR, "creates and mends topics, and retries dead letters")
 @click.option("--commands", is_flag=True, help="Print commands of Kafka's kafka-acls.sh.")
-@click.option("--apply", "is_applied", is_flag=True, help="Add what is missing. It needs a login that may change ACLs.")
+@click.option(
+    "--apply", "is_applied", is_flag=True, help="Add what is missing. This needs a login that may change ACLs."
+)
 @click.option("--dry-run", is_flag=True, help="With --apply: show what would be added, and add nothing.")
 @data_option
 @output_option
@@ -68,8 +70,8 @@ def acls(
 ) -> None:
     """Print or grant the rights that each process needs in Kafka.
 
-    Without a principal, those of all roles are listed, for User:pulp-api and so on. --apply leaves existing
-    rules as they are. It reports rules that admit others, but never removes them.
+    Without a principal, it lists the rights of all roles, for User:pulp-api and so on. --apply leaves existing rules as
+    they are. It reports rules that admit others, but never removes them.
     """
     if dry_run and not is_applied:
         raise click.UsageError("--dry-run goes with --apply.")

@@ -40,8 +40,8 @@ topics.add_command(acls)
 def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
     """Create the topics that are missing, once Kafka answers.
 
-    It waits for Kafka for as long as PULP_STARTUP_TIMEOUT_S says. The number of partitions is the largest number of
-    processors that can ever share the work.
+    It waits up to PULP_STARTUP_TIMEOUT_S for Kafka. The number of partitions limits how many processors can ever share
+    the work.
     """
     from pulp_events import admin
     from pulp_events.declared_settings import read_field
@@ -63,10 +63,10 @@ def create(partitions: int, replication: int, data: Path | None, output: str) ->
 def mend(dry_run: bool, data: Path | None, output: str) -> None:
     """Give the topics the settings that keep every event.
 
-    These are unlimited retention, no compaction (of the topic of states: compaction), the broker's times, records of
-    the greatest size, no unclean elections, and with three replicas two that must take each write. Other settings stay,
-    and so does the retention of the events where PULP_ARCHIVE is set.
-    What Kafka has deleted is not brought back, and records that are there keep their times.
+    These are unlimited retention, no compaction (for the topic of states: compaction), the broker's times, records of
+    the greatest size, no unclean elections, and, with three replicas, two that must take each write. Other settings
+    stay, and so does the retention of the events if PULP_ARCHIVE is set. This does not bring back what Kafka has
+    deleted, and existing records keep their times.
     """
     from pulp_archive.settings import ARCHIVE
     from pulp_events import admin, topic_states

@@ -49,11 +49,12 @@ _PORT: Final = click.IntRange(0, 65535)
     show_default=True,
     help="Tasks that a worker runs at once.",
 )
-@click.option("--no-transparency", is_flag=True, help="Keep no log that shows whether an event was altered.")
+@click.option("--no-transparency", is_flag=True, help="Do not keep the log that shows whether an event was altered.")
 @click.option(
     "--user",
     metavar="NAME",
-    help="For root: run all as this user (postgres or nobody, where they can read what is installed; root: as root).",
+    help="For root: run everything as this user; root: as root."
+    " Default: postgres or nobody, if they can read what is installed.",
 )
 @click.option("--detach", is_flag=True, help="Return when everything is ready, and leave it running.")
 @click.option("--at", type=click.Path(path_type=Path), hidden=True, help="Where --temporary has its folder.")
@@ -78,10 +79,10 @@ def up(
 ) -> None:
     """Run everything on this machine: a local stack.
 
-    That is Kafka, Postgres, the API, a processor, a worker, and the process that keeps the log. With PULP_KAFKA or
-    PULP_POSTGRES set, that one is used instead of a local one, which may take as long to answer as
-    PULP_STARTUP_TIMEOUT_S says. Ctrl-C stops everything. The data folder keeps its ports: the next start has the same
-    ones unless told otherwise. Without --data the folder is that of PULP_DATA, else the usual one of the user.
+    It starts Kafka, Postgres, the API, a processor, a worker, and the process that keeps the log. If PULP_KAFKA or
+    PULP_POSTGRES is set, it uses that one instead of a local one, and waits up to PULP_STARTUP_TIMEOUT_S for it to
+    answer. Ctrl-C stops everything. The data folder remembers its ports: the next start uses the same ones unless told
+    otherwise. Without --data, the folder is PULP_DATA, else the user's usual one.
     """
     from pulp_events import settings
     from pulp_events.declared_settings import read_field

@@ -32,16 +32,16 @@ _LONGEST_FILE: Final = 10_000
 _password_file = click.option(
     "--password-file",
     type=click.File("r", encoding="utf-8"),
-    help="Read the password from this file (- for standard input). Without it you are asked, twice.",
+    help="Read the password from this file (- for standard input). Without it, you are asked twice.",
 )
-_even_last = click.option("--force", "even_last", is_flag=True, help="Also where nobody is left who manages users.")
+_even_last = click.option("--force", "even_last", is_flag=True, help="Even if nobody is left who can manage users.")
 
 
 @click.group(cls=Group, epilog=examples("pulp-tasks users list"))
 def users() -> None:
     """Add, list, change and remove the users of the API.
 
-    What is changed counts within five seconds, for open event streams too. Each change is written to the audit.
+    Changes take effect within five seconds, for open event streams too. The audit records each change.
     """
 
 
@@ -59,9 +59,9 @@ def users() -> None:
 def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: Path | None, output: str) -> None:
     """Add the user NAME.
 
-    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Auditors
-    read, and read the audit of all tasks. Admins do everything. A password has at least as many characters as
-    PULP_PASSWORD_MIN_LENGTH says; some words in a row make a good one.
+    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Auditors read, including the
+    audit of all tasks. Admins do everything. A password has at least PULP_PASSWORD_MIN_LENGTH characters; several words
+    in a row make a good one.
     """
     from pulp_accounts import users as store
     from pulp_accounts.user_names import check_new_name
@@ -106,7 +106,7 @@ def set_password(name: str, password_file: click.utils.LazyFile | None, data: Pa
 def set_role(name: str, role: str, even_last: bool, data: Path | None, output: str) -> None:
     """Give the user NAME another role.
 
-    The last administrator keeps theirs: that needs --force.
+    Changing the role of the last administrator needs --force.
     """
     from pulp_accounts import users as store
     from pulp_events.audit import What
@@ -132,9 +132,9 @@ def set_role(name: str, role: str, even_last: bool, data: Path | None, output: s
 @data_option
 @output_option
 def remove(name: str, is_sure: bool, even_last: bool, data: Path | None, output: str) -> None:
-    """Remove the user NAME, after a question.
+    """Remove the user NAME, after asking.
 
-    The last administrator stays: that needs --force.
+    Removing the last administrator needs --force.
     """
     from pulp_accounts import users as store
     from pulp_events.audit import What
@@ -154,9 +154,9 @@ def remove(name: str, is_sure: bool, even_last: bool, data: Path | None, output:
 def list_users(data: Path | None, output: str) -> None:
     """List the users.
 
-    CHANGED is the last change of password or role, LAST LOGIN the last time that somebody signed in, to the hour. A
-    remark says what is wrong with a name by today's rules: the user is not affected, but look whom it resembles.
-    Another one names the issuer that vouches for a user without a password here.
+    CHANGED is when the password or role last changed, and LAST LOGIN when the user last signed in, to the hour. A
+    remark says what is wrong with a name by today's rules: the user is not affected, but check whom the name resembles.
+    Another remark names the issuer that vouches for a user without a password here.
     """
     from pulp_accounts import users as store
 
@@ -172,8 +172,8 @@ def list_users(data: Path | None, output: str) -> None:
 def reset_admin(is_sure: bool, data: Path | None, output: str) -> None:
     """Give the user admin of a local stack a new password.
 
-    It is a random one, and the user gets the role admin with it, after a question. The data folder keeps the password,
-    and its client configuration is written anew.
+    The password is random, and the user gets the role admin with it, after asking. The data folder keeps the password,
+    and its client configuration is rewritten.
     """
     from pulp_accounts import users as store
     from pulp_events.audit import What

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def verify(processes: int, data: Path | None, output: str) -> None:
     """Compare the live read model with a fresh fold of the log.
 
-    Row by row, at the same positions, also while tasks run. Readers notice nothing. Until it ends it needs as much room
-    in Postgres as the live rows take. Exits 0 if they are equal, 1 if they differ: then it shows the first difference,
-    and where in the log it comes from. To mend the read model: pulp-tasks rebuild --activate.
+    It compares row by row, at the same positions, even while tasks run. Readers notice nothing. While it runs, it needs
+    as much room in Postgres as the live rows take. Exits 0 if they are equal, 1 if they differ: then it shows the first
+    difference, and where in the log it comes from. To mend the read model, run pulp-tasks rebuild --activate.
     """
     from pulp_processor.consuming import internals
     from pulp_processor.rebuilding.verify import verify as compare_with_log

@@ -42,7 +42,7 @@ class Subject(NamedTuple):
     tasks: int | None
     """How many tasks held data of the subject, when it was erased or now; None if that was not counted."""
     unfinished: int | None
-    """How many of them had not ended."""
+    """The number of them that had not ended."""
     unfinished_now: int
     address: str | None
     method: str | None

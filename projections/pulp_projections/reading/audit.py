@@ -47,7 +47,7 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     correlations: tuple[str, ...] = ()
     """Of the requests that submitted the tasks."""
     since: datetime | None = None
-    """By the broker's clock."""
+    """When the broker received it, by the broker's clock."""
     until: datetime | None = None
     """No event at this time or later."""
 

@@ -118,7 +118,7 @@ class Before(NamedTuple):
     is_exclusive: bool
     """How the task uses the resource."""
     waiting: int
-    """How many tasks that conflict with it wait before it."""
+    """The number of conflicting tasks that wait ahead of it."""
     tasks: list[UUID]
     """The first ten of these."""
     held_by: tuple[Holder, ...]

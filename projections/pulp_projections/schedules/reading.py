@@ -49,7 +49,7 @@ class ScheduleRun(NamedTuple):
     outcome: str
     """`due`, `submitted`, `refused`, `missed`, `still-running`, or `dropped` by a change of the schedule."""
     missed: int
-    """How many earlier ticks passed without a task."""
+    """The number of earlier ticks that passed without a task."""
     task_id: UUID | None
     reason: str | None
     """Why the task was refused."""

@@ -21,7 +21,7 @@ class ListedUser(NamedTuple):
     role: Role | None
     created_at: datetime | None
     is_active: bool
-    """False for a user who was removed."""
+    """False for a removed user."""
 
 
 class UserPage(NamedTuple):

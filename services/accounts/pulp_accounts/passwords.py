@@ -36,13 +36,14 @@ class PasswordSettings:
 
     memory_kib: Annotated[
         int,
-        Setting("PULP_PASSWORD_MEMORY_KIB", "The memory that a hash takes.", least=_LEAST_MEMORY_KIB, most=1_048_576),
+        Setting("PULP_PASSWORD_MEMORY_KIB", "The memory that a hash uses.", least=_LEAST_MEMORY_KIB, most=1_048_576),
     ] = _LEAST_MEMORY_KIB
     passes: Annotated[
         int, Setting("PULP_PASSWORD_PASSES", "The passes over that memory.", least=_LEAST_PASSES, most=100)
     ] = _LEAST_PASSES
     min_length: Annotated[
-        int, Setting("PULP_PASSWORD_MIN_LENGTH", "The fewest characters of a new password.", least=8, most=128)
+        int,
+        Setting("PULP_PASSWORD_MIN_LENGTH", "The minimum length of a new password, in characters.", least=8, most=128),
     ] = 12
 
     @classmethod

@@ -74,7 +74,7 @@ _SETTINGS: Final[Mapping[Role, Setting]] = MappingProxyType(
     {
         role: Setting(
             f"PULP_QUOTA_{role.upper()}",
-            f"What a user with the role {role} may use; a key that is missing keeps its default.",
+            f"What a user with the role {role} may use; a missing key keeps its default.",
             default="",
             parse=_parse_setting,
             allowed="KEY=VALUE, separated by blanks; `pulp-tasks quotas --help` lists the keys",

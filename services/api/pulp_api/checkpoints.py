@@ -28,7 +28,7 @@ class CheckpointFacts(NamedTuple):
     log: str
     """The log's origin."""
     size: int
-    """How many records it vouches for."""
+    """The number of records that it covers."""
     root: str
     """The root of its tree, in base64."""
     keys: tuple[str, ...]

@@ -50,13 +50,13 @@ class Settings(Installation):
     limits: Annotated[Limits, Several(Limits.read, settings_of(Limits))] = field(default_factory=Limits)
     tls: Annotated[TlsFiles | None, Several(TlsFiles.read, TLS_SETTINGS)] = None
     hsts_s: Annotated[
-        int, Setting("PULP_API_HSTS_S", "How long browsers are told to use https alone; 0 tells them nothing.")
+        int, Setting("PULP_API_HSTS_S", "How long browsers are told to use only https; 0 tells them nothing.")
     ] = 31_536_000
     proxies: Annotated[
         Proxies,
         Setting(
             "PULP_API_TRUSTED_PROXIES",
-            "The proxies whose `Forwarded` and `X-Forwarded-…` count.",
+            "The proxies whose `Forwarded` and `X-Forwarded-…` headers are trusted.",
             parse=_proxies,
             allowed="addresses and networks, separated by commas",
         ),
@@ -65,10 +65,10 @@ class Settings(Installation):
         AUTO
     )
     has_access_log: Annotated[
-        bool, Setting("PULP_API_ACCESS_LOG", "Whether each request is logged.", choices=("off", "on"))
+        bool, Setting("PULP_API_ACCESS_LOG", "Whether to log each request.", choices=("off", "on"))
     ] = False
     max_argument_bytes: Annotated[
-        int, Setting("PULP_API_MAX_ARGUMENT_BYTES", "The most bytes of the arguments of one task.", least=2)
+        int, Setting("PULP_API_MAX_ARGUMENT_BYTES", "The largest size of a task's arguments.", least=2)
     ] = 256 * 1024
     queues: Annotated[
         tuple[str, ...], Setting("PULP_QUEUES", "Queues that tasks may be submitted to before any worker serves them.")
@@ -88,7 +88,7 @@ class Settings(Installation):
     is_scoped: Annotated[bool, VISIBLE_TASKS] = False
     event_origin: Annotated[str, EVENT_ORIGIN] = "client"
     session_s: Annotated[
-        float, Setting("PULP_API_SESSION_S", "How long the session of a browser lasts.", least=60, most=31_622_400)
+        float, Setting("PULP_API_SESSION_S", "How long a browser session lasts.", least=60, most=31_622_400)
     ] = SESSION_S
     oidc: Annotated[OidcSettings, Several(OidcSettings.read, settings_of(OidcSettings))] = field(
         default_factory=OidcSettings

@@ -144,7 +144,8 @@ class Subscriptions:
         return MadeSubscription(await self.get(subscription_id, principal), _shown(secret))
 
     async def pause(self, subscription_id: UUID, principal: Principal, *, correlation_id: str | None) -> Webhook:
-        """Deliver nothing until it is resumed; its place stays. Raises as `create`, and `NoSubscription`."""
+        """Stop deliveries until the subscription is resumed; it keeps its place. Raises as `create`, and
+        `NoSubscription`."""
         return await self._change(subscription_id, SubscriptionPaused(), principal, correlation_id)
 
     async def resume(self, subscription_id: UUID, principal: Principal, *, correlation_id: str | None) -> Webhook:

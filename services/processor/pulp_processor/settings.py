@@ -22,33 +22,39 @@ class Settings(Installation):
         str | None,
         Setting(
             "PULP_PROCESSOR_INSTANCE",
-            "Static member id in the consumer group: a restart after a crash keeps its partitions. No two processors"
-            " may share one.",
+            "Static member id in the consumer group: a restart after a crash keeps the partitions. No two processors "
+            "may share one.",
         ),
     ] = None
     batch_records: Annotated[
         int,
-        Setting("PULP_BATCH_RECORDS", "The most records that one transaction projects.", least=1, most=1_000_000),
+        Setting(
+            "PULP_BATCH_RECORDS",
+            "The largest number of records that one transaction projects.",
+            least=1,
+            most=1_000_000,
+        ),
     ] = 5000
     most_parked_tasks: Annotated[
         int,
         Setting(
             "PULP_MOST_PARKED_TASKS",
-            "The most tasks that may be parked, each by a record that cannot be projected. Rather than park more, a"
-            " processor or a rebuild stops with exit code 65. The records that wait are kept in Postgres and in the"
-            " processor's memory.",
+            "The largest number of tasks that may be parked, each by a record that cannot be projected. Rather than "
+            "park more, a processor or a rebuild stops with exit code 65. Postgres and the processor's memory hold "
+            "the records that wait.",
             least=0,
             most=100_000,
         ),
     ] = 100
     stall_s: Annotated[
-        float, Setting("PULP_STALL_S", "A partition with lag that does not move for so long ends the process.", least=1)
+        float,
+        Setting("PULP_STALL_S", "If a partition with lag makes no progress for this long, the process ends.", least=1),
     ] = 60
     session_timeout_s: Annotated[
         float,
         Setting(
             "PULP_SESSION_TIMEOUT_S",
-            "Kafka gives the partitions of a processor that sends no heartbeat for so long to another one.",
+            "If a processor sends no heartbeat for this long, Kafka gives its partitions to another.",
             least=1,
             most=86_400,
         ),
@@ -57,20 +63,18 @@ class Settings(Installation):
         float, Setting("PULP_CANCEL_GRACE_S", "How long after a cancel request the processor waits for the worker.")
     ] = 60
     lease_margin_s: Annotated[
-        float, Setting("PULP_LEASE_MARGIN_S", "How long after a lease has ended the processor acts on it.")
+        float, Setting("PULP_LEASE_MARGIN_S", "How long after the end of a lease the processor acts on it.")
     ] = 2
 
     schedule_grace_s: Annotated[
         float,
-        Setting(
-            "PULP_SCHEDULE_GRACE_S", "How late a tick of a schedule may be run before it counts as missed.", least=5
-        ),
+        Setting("PULP_SCHEDULE_GRACE_S", "How late a schedule's tick may run before it counts as missed.", least=5),
     ] = 60
     publishes_states: Annotated[
         bool,
         Setting(
             "PULP_STATE_TOPIC",
-            "Whether what each task is now is published to the compacted topic of states, `PREFIX.state`.",
+            "Whether to publish each task's current state to the compacted topic of states, `PREFIX.state`.",
             choices=("no", "yes"),
         ),
     ] = False

@@ -24,15 +24,16 @@ UNSERVED_S: Final = 300.0
 In seconds: longer than a restart of a worker takes."""
 UNSERVED: Final = Setting(
     "PULP_UNSERVED_AFTER_S",
-    "How long a task that no worker could run holds back others on its resources; API and processors need the same.",
+    "How long a task that no worker can run holds back others on its resources; the API and the processors need the "
+    "same value.",
     kind=float,
     default=UNSERVED_S,
 )
 
 VISIBLE_TASKS: Final = Setting(
     "PULP_API_VISIBLE_TASKS",
-    "Whether viewers and submitters see all tasks, or only their own and those on which they have a role; the API and"
-    " processors need the same.",
+    "Whether viewers and submitters see all tasks, or only their own and those on which they have a role; the API "
+    "and the processors need the same value.",
     kind=bool,
     default=False,
     choices=("all", "own"),
@@ -41,16 +42,16 @@ VISIBLE_TASKS: Final = Setting(
 ORIGINS: Final = ("none", "client", "address")
 EVENT_ORIGIN: Final = Setting(
     "PULP_EVENT_ORIGIN",
-    "What events keep of the request that led to them: client is how the user was authenticated and what the client"
-    " calls itself, address also where the request came from, for ever. none writes version 1 of the events, for as"
-    " long as a processor of the release before runs; the API and processors need the same.",
+    "What events keep of the request that led to them, for ever. client: how the user was authenticated and what the "
+    "client calls itself; address: also where the request came from. none writes version 1 of the events, for as "
+    "long as a processor of the previous release runs. The API and the processors need the same value.",
     default="client",
     choices=ORIGINS,
 )
 PERSONAL_KEY_FILE: Final = Setting(
     "PULP_PERSONAL_KEY_FILE",
-    "The file of master keys, which wrap the keys of personal data in Postgres; without it they are stored as they are."
-    " The API, the processors, the workers and `pulp-tasks subjects` need the same.",
+    "The file of master keys, which wrap the keys of personal data in Postgres; without it they are stored "
+    "unwrapped. The API, the processors, the workers and `pulp-tasks subjects` need the same file.",
     kind=Path,
     default=None,
 )
@@ -81,14 +82,14 @@ class Installation:
         bool,
         Setting(
             "PULP_TOPIC_CHECK",
-            "Whether a process refuses to start on topics that would lose or spoil events, or only warns.",
+            "Whether a process refuses to start, or only warns, if the topics would lose or corrupt events.",
             choices=("warn", "refuse"),
         ),
     ] = True
     archive: Annotated[str | None, ARCHIVE] = None
     personal_key_file: Annotated[Path | None, PERSONAL_KEY_FILE] = None
     clock_bound_s: Annotated[
-        float, Setting("PULP_CLOCK_BOUND_S", "By how much clocks may differ before a process warns.")
+        float, Setting("PULP_CLOCK_BOUND_S", "How far clocks may differ before a process warns.")
     ] = 2
     heartbeat: Annotated[
         Path | None,

@@ -42,17 +42,17 @@ def _topics(env: Mapping[str, str]) -> Topics:
 
 FOLDER: Final = Setting(
     "PULP_TRANSPARENCY_FOLDER",
-    "The folder of the tiles and the last checkpoint of each partition's log; one process writes it.",
+    "The folder of the tiles and of each partition's last checkpoint; one process writes it.",
     kind=Path,
 )
 KEY: Final = Setting(
     "PULP_TRANSPARENCY_KEY",
-    "The file of the key that signs checkpoints, as `pulp-tasks audit keygen` makes it; mode 0600.",
+    "The file with the key that signs checkpoints, as `pulp-tasks audit keygen` creates it; mode 0600.",
     kind=Path,
 )
 NAME: Final = Setting(
     "PULP_TRANSPARENCY_NAME",
-    "The name of the log, such as HOST/pulp.tasks.events: with it the process makes its key at its first start.",
+    "The name of the log, such as HOST/pulp.tasks.events. If set, the process creates its key at its first start.",
 )
 KEYS: Final = Setting(
     "PULP_TRANSPARENCY_KEYS",
@@ -82,14 +82,14 @@ class Settings:
         Path | None,
         Setting(
             "PULP_TRANSPARENCY_OUTSIDE",
-            "A folder outside of the installation, as of another machine, that gets each checkpoint as a file.",
+            "A folder outside the installation, such as on another machine, that gets each checkpoint as a file.",
         ),
     ] = None
     witnesses: Annotated[
         tuple[tuple[str, ...], ...],
         Setting(
             "PULP_TRANSPARENCY_WITNESSES",
-            "Commands that get each checkpoint on standard input, separated by `;`; one that fails is run again.",
+            "Commands that get each checkpoint on standard input, separated by `;`; a failed one is run again.",
             parse=_witnesses,
             allowed="commands with their arguments, in the quotes of a shell",
         ),

@@ -43,11 +43,11 @@ class IsolationSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = 512 * _MIB
     cpu_s: Annotated[
-        int, Setting("PULP_ISOLATED_CPU_S", "How much processor time an isolated call may take.", least=1)
+        int, Setting("PULP_ISOLATED_CPU_S", "How much processor time an isolated call may use.", least=1)
     ] = 900
     total_s: Annotated[float, Setting("PULP_ISOLATED_TOTAL_S", "How long an isolated call may take.", least=1)] = 3600
     result_bytes: Annotated[
-        int, Setting("PULP_ISOLATED_RESULT_BYTES", "The most bytes of what an isolated call returns.", least=1)
+        int, Setting("PULP_ISOLATED_RESULT_BYTES", "The largest size of an isolated call's result.", least=1)
     ] = 64 * _MIB
     """Encoded."""
 

@@ -190,7 +190,7 @@ class Operation:
     schema: Mapping[str, Any] | None = field(default=None, compare=False)
     """The JSON Schema of `arguments`."""
     requires: str | None = None
-    """The operation that must have succeeded on the same resource, or be under way."""
+    """The operation that must have succeeded, or be in progress, on the same resource."""
     retry: Retry | None = None
     """What a submission gets that does not say itself how often its task is tried again."""
     deadline_s: int | None = None

@@ -48,25 +48,25 @@ class Settings(Installation):
         WORKER_CONCURRENCY
     )
     modules: Annotated[
-        tuple[str, ...], Setting("PULP_WORKER_MODULES", "Modules with operations, beside those of entry points.")
+        tuple[str, ...], Setting("PULP_WORKER_MODULES", "Modules with operations, besides those from entry points.")
     ] = ()
     lease_s: Annotated[
         float,
         Setting(
             "PULP_WORKER_LEASE_S",
-            "A worker without a heartbeat for so long counts as lost; it stops its own operations by then.",
+            "A worker without a heartbeat for this long counts as lost; it stops its own operations by then.",
             least=0.5,
         ),
     ] = WORKER_LEASE_S
     grace_s: Annotated[
-        float, Setting("PULP_WORKER_GRACE_S", "How long an operation may go on after a cancel, before it is killed.")
+        float, Setting("PULP_WORKER_GRACE_S", "How long an operation may go on after a cancel before it is killed.")
     ] = 10
     drain_s: Annotated[float, Setting("PULP_WORKER_DRAIN_S", "How long running tasks may go on after SIGTERM.")] = 30
     forget_s: Annotated[
         float,
         Setting(
             "PULP_WORKER_FORGET_S",
-            "How long a worker that has stopped, or was lost, stays in the list of workers.",
+            "How long a stopped or lost worker stays in the list of workers.",
             least=60,
         ),
     ] = 7 * 86_400
@@ -74,7 +74,7 @@ class Settings(Installation):
         tuple[str, ...],
         Setting(
             "PULP_WORKER_ENVIRONMENT",
-            "Names of variables that the processes of plain operations get beside the usual ones.",
+            "Names of variables that the processes of plain operations get besides the usual ones.",
         ),
     ] = ()
     fetching: Annotated[FetchSettings, Several(fetch_settings, settings_of(Rules, FetchSettings))] = _FETCHING

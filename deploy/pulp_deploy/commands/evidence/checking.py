@@ -57,10 +57,10 @@ def verify(
 ) -> None:
     """Check that no record was altered, removed or added.
 
-    It reads every record and compares it with the log, whose tiles it checks against the signed checkpoint. The log
-    itself it holds against the checkpoints of the topic, of the archive, of the folder outside, and those that you
-    kept. Where Postgres is known, it also compares the history. It names the first difference of each partition, and
-    each damaged file of the archive, and then exits with 1.
+    It reads every record and compares it with the log, whose tiles it checks against the signed checkpoint. It checks
+    the log itself against the checkpoints in the topic, in the archive, in the folder outside, and those that you kept.
+    If Postgres is known, it also compares the history. If anything differs, it names the first difference of each
+    partition and each damaged file of the archive, and exits with 1.
     """
     from pulp_transparency import verifying
     from pulp_transparency.records import ArchivedRecords

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @data_option
 @output_option
 def status(data: Path | None, output: str) -> None:
-    """Show how far the log is, and who has its checkpoints.
+    """Show how far the log has got, and who has its checkpoints.
 
-    LAG is the number of records that no checkpoint covers yet. Where the folder of the tiles is on this machine it also
-    shows which outlets have not taken the last checkpoint, and why.
+    LAG is the number of records that no checkpoint covers yet. If the folder of the tiles is on this machine, it also
+    shows which outlets have not accepted the last checkpoint, and why.
     """
     from pulp_events.checkpoints import covered
 

@@ -52,11 +52,11 @@ def prove(
     data: Path | None,
     output: str,
 ) -> None:
-    """Write a proof of a record, or of a log that goes on.
+    """Write a proof for a record, or for a log that has grown.
 
-    It shows that the record is in the log, or that the log continues an older one. POSITION is that of a record,
-    PARTITION:OFFSET. Beside its proof, a file of the format tlog-proof, comes the record itself.
-    examples/check_proof.py checks both without Pulp Tasks.
+    It proves that the record is in the log, or that the log continues an older one. POSITION is the record's
+    PARTITION:OFFSET. It writes the proof, in the format tlog-proof, and the record itself. examples/check_proof.py
+    checks both without Pulp Tasks.
     """
     from pulp_transparency import verifying
     from pulp_transparency.entry import LogEntry
@@ -107,8 +107,8 @@ def prove(
 def copy(to: Path, data: Path | None, output: str) -> None:
     """Copy all records of the events topic into a new folder.
 
-    There is a file of JSON Lines for each partition, with each record as Kafka has it. `audit verify --archive` reads
-    it in place of Kafka.
+    It writes a file of JSON Lines for each partition, with each record as Kafka has it. `audit verify --archive` reads
+    them instead of Kafka.
     """
     from pulp_transparency.records import KafkaRecords, write_copy
 

@@ -21,18 +21,18 @@ from pulp_deploy.settings_help import SettingsCommand
 )
 @click.option("--name", help="Name of the log, such as HOST/pulp.tasks.events: never changed later.")
 @click.option("--key", type=FILE, help="File of the signing key. Default: PULP_TRANSPARENCY_KEY.")
-@click.option("--rotate", is_flag=True, help="Replace the key: the new one signs from where the log is now.")
+@click.option("--rotate", is_flag=True, help="Replace the key: the new one signs from the current end of the log.")
 @folder_option
 @data_option
 @output_option
 def keygen(
     name: str | None, key: Path | None, rotate: bool, folder: Path | None, data: Path | None, output: str
 ) -> None:
-    """Make the key that signs the log, or replace it.
+    """Create the key that signs the log, or replace it.
 
-    It prints the verifier key. Give it to those who are to check the log, in a way that nobody of the installation can
-    change. The file of verifier keys beside the signing key says which part of the log each key may sign. To replace a
-    key, stop pulp-tasks transparency first; afterwards hand that file out again.
+    It prints the verifier key. Give it to those who will check the log, in a way that nobody at the installation can
+    tamper with. The file of verifier keys beside the signing key says which part of the log each key may sign. To
+    replace a key, stop pulp-tasks transparency first; afterwards hand out that file again.
     """
     from pulp_transparency.follower import FolderLock
     from pulp_transparency.key_files import make_key, rotate_key

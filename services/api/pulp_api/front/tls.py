@@ -11,13 +11,11 @@ from typing import Final, Self
 from pulp_events.declared_settings import Setting
 from pulp_events.settings import SettingsError
 
-_CERTIFICATE: Final = Setting(
-    "PULP_API_TLS_CERTIFICATE", "A PEM file with the API's certificate, and those that lead to its root."
-)
+_CERTIFICATE: Final = Setting("PULP_API_TLS_CERTIFICATE", "A PEM file with the API's certificate and its chain.")
 _KEY: Final = Setting("PULP_API_TLS_KEY", "A PEM file with the key of that certificate.")
 _KEY_PASSWORD_FILE: Final = Setting("PULP_API_TLS_KEY_PASSWORD_FILE", "A file that holds the password of that key.")
 _CLIENT_CA: Final = Setting(
-    "PULP_API_TLS_CLIENT_CA", "A PEM file with the authorities that have to sign the certificates of clients."
+    "PULP_API_TLS_CLIENT_CA", "A PEM file with the authorities that must sign client certificates."
 )
 SETTINGS: Final = (_CERTIFICATE, _KEY, _KEY_PASSWORD_FILE, _CLIENT_CA)
 _BUFFER_BYTES: Final = 32_768

@@ -52,20 +52,22 @@ class OidcSettings:
         str | None,
         Setting(
             "PULP_OIDC_ISSUER",
-            "The issuer whose JWTs count as bearer tokens, as their claim `iss` has it.",
+            "The issuer whose JWTs are accepted as bearer tokens, as in their claim `iss`.",
             parse=_url,
             allowed="an https URL",
         ),
     ] = None
     audiences: Annotated[
         tuple[str, ...],
-        Setting("PULP_OIDC_AUDIENCE", "What their claim `aud` has to name: one of these. Needed with an issuer."),
+        Setting(
+            "PULP_OIDC_AUDIENCE", "The audiences, one of which their claim `aud` must name. Required with an issuer."
+        ),
     ] = ()
     jwks_url: Annotated[
         str | None,
         Setting(
             "PULP_OIDC_JWKS_URL",
-            "Where the issuer's keys are.",
+            "The URL of the issuer's keys.",
             parse=_url,
             allowed="an https URL",
             default_text="as the issuer's `.well-known/openid-configuration` says",
@@ -75,7 +77,7 @@ class OidcSettings:
         tuple[str, ...],
         Setting(
             "PULP_OIDC_ALGORITHMS",
-            "The algorithms of signatures that count.",
+            "The signature algorithms to accept.",
             parse=_algorithms,
             allowed=f"some of {', '.join(ALGORITHMS)}",
         ),
@@ -84,28 +86,26 @@ class OidcSettings:
         str,
         Setting(
             "PULP_OIDC_NAME_CLAIM",
-            "The claim that is the user's name. The issuer has to keep people from choosing or exchanging it.",
+            "The claim with the user's name. The issuer must keep people from choosing or exchanging it.",
         ),
     ] = "sub"
     roles_claim: Annotated[
         str,
         Setting(
             "PULP_OIDC_ROLES_CLAIM",
-            "The claim with the user's roles or groups, a text or a list; dots lead into objects.",
+            "The claim with the user's roles or groups, a text or a list; dots lead into nested objects.",
         ),
     ] = "roles"
     roles: Annotated[
         tuple[tuple[str, Role], ...],
         Setting(
             "PULP_OIDC_ROLES",
-            "Which role a value of that claim stands for; the first that a user has counts. Needed with an issuer.",
+            "The role for each value of that claim; the first that a user has applies. Required with an issuer.",
             parse=_roles,
             allowed="VALUE=ROLE, separated by commas",
         ),
     ] = ()
-    skew_s: Annotated[
-        float, Setting("PULP_OIDC_SKEW_S", "By how much the clock of the issuer may be off.", most=300)
-    ] = 30
+    skew_s: Annotated[float, Setting("PULP_OIDC_SKEW_S", "How far off the issuer's clock may be.", most=300)] = 30
     ca_file: Annotated[
         Path | None,
         Setting("PULP_OIDC_CA_FILE", "Certificates to trust for the issuer.", default_text="those of the system"),

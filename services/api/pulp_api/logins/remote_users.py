@@ -40,7 +40,7 @@ class RemoteUserSettings:
         str | None,
         Setting(
             "PULP_API_REMOTE_USER_HEADER",
-            "The header in which a proxy names the user that it has authenticated.",
+            "The header in which a proxy names the user it authenticated.",
             parse=_header,
             allowed="the name of a header",
         ),
@@ -49,7 +49,7 @@ class RemoteUserSettings:
         Proxies,
         Setting(
             "PULP_API_REMOTE_USER_PROXIES",
-            "The proxies that may do so. They have to remove the header from what clients send.",
+            "The proxies that may do so. They must remove the header from client requests.",
             parse=lambda name, text: Proxies.parse(words(text), name),
             allowed="addresses and networks, separated by commas",
         ),

@@ -38,8 +38,7 @@ _RETRY: Final = {
     "type": "object",
     "nullable": True,
     "required": ["retries"],
-    "description": "How often a task is tried again after a failed attempt. Null: never. Left out: as the"
-    " operation declares.",
+    "description": "How often to retry a task after a failed attempt. Null: never. Default: as the operation declares.",
     "properties": {
         "retries": {"type": "integer", "minimum": 0, "maximum": 100},
         "backoff_seconds": {**_SECONDS, "default": 10},
@@ -75,17 +74,17 @@ _SUBMISSION: Final = {
         "depends_on": {**LIST, "maxItems": 100, "description": "UUIDs or hrefs"},
         "timeout_seconds": {**_TIME_LIMIT, "description": "For one attempt."},
         "retry": _RETRY,
-        "deadline_seconds": {**_TIME_LIMIT, "description": "For all attempts together, from the acceptance."},
+        "deadline_seconds": {**_TIME_LIMIT, "description": "For all attempts together, counted from acceptance."},
     },
 }
 _RERUN: Final = {
     "type": "object",
     "additionalProperties": False,
-    "description": "What changes; all else is as it was. Without a body nothing changes.",
+    "description": "The changes; everything else stays as it was. Without a body nothing changes.",
     "properties": {
         "arguments": {
             "type": "object",
-            "description": "Each takes the place of the one with its name; null removes it.",
+            "description": "Each replaces the argument of the same name; null removes it.",
         },
         "queue": _NAME,
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
@@ -98,8 +97,8 @@ _ACCEPTED: Final = answer(AcceptedResponse)
 _SINGLE_TASK: Final = answer(SingleTaskResponse)
 _TASK_PAGE: Final = page(
     answer(TaskResponse),
-    "Exact for filters on state and name alone, else up to 10,000. Above that an estimate, and the answer has the"
-    " header Pulp-Count: estimate.",
+    "Exact for filters on state and name alone, otherwise up to 10,000. Above that it is an estimate, and the answer "
+    "has the header Pulp-Count: estimate.",
 )
 
 

@@ -10,12 +10,12 @@ from pulp_api.v3.parameters import TIME
 _FILTER: Final = {
     "type": "object",
     "properties": {
-        "finished_before": {**TIME, "description": "When they had ended. Without it: 30 days ago."},
+        "finished_before": {**TIME, "description": "Only tasks that ended before this time. Default: 30 days ago."},
         "states": {
             "type": "array",
             "minItems": 1,
             "items": {"type": "string", "enum": ["skipped", "completed", "failed", "canceled"]},
-            "description": "How they ended. Without it: completed.",
+            "description": "The states in which they ended. Default: completed.",
         },
     },
 }

@@ -16,14 +16,14 @@ _OBJECT: Final[dict[str, Any]] = {"type": "object"}
 _SAID: Final[dict[str, Any]] = {
     "display_name": {**_TEXT_OR_NULL, "maxLength": MOST_NAME},
     "description": {**_TEXT_OR_NULL, "maxLength": MOST_DESCRIPTION},
-    "notes": {**_OBJECT, "nullable": True, "description": "Whatever its users note; null takes a key away."},
-    "feed": {**_TEXT_OR_NULL, "description": "Where a sync that names no feed fetches from."},
+    "notes": {**_OBJECT, "nullable": True, "description": "Free-form notes; null removes a key."},
+    "feed": {**_TEXT_OR_NULL, "description": "Where a sync fetches from if it names no feed."},
     "sync_options": {
         **_OBJECT,
         "nullable": True,
-        "description": "Arguments of `sync` that a submission may leave out; null takes one away.",
+        "description": "Default arguments of `sync`; null removes one.",
     },
-    "publish_options": {**_OBJECT, "nullable": True, "description": "The same of `publish`."},
+    "publish_options": {**_OBJECT, "nullable": True, "description": "The same for `publish`."},
 }
 _PRINTED: Final = r"^[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
 """No control characters, and no blank at either end."""

@@ -20,7 +20,7 @@ _NEW: Final = {
     "additionalProperties": False,
     "properties": {
         "name": {"type": "string", "minLength": 1, "maxLength": 100},
-        "role": {**or_null(_ROLE), "description": "At most that of the caller, which is the default."},
+        "role": {**or_null(_ROLE), "description": "At most the caller's role, which is the default."},
         "expires_in_seconds": {
             "type": "integer",
             "minimum": 1,
@@ -52,7 +52,7 @@ _ERASE: Final = {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_REASON,
-            "description": "Kept in the audit for ever: without the person's name.",
+            "description": "The reason, without the person's name: the audit keeps it for ever.",
         }
     },
 }
@@ -65,7 +65,7 @@ def _roles(calls: str, href: str, kind: ObjectKind) -> dict[str, Any]:
         "required": ["role", "users"],
         "properties": {
             "users": {**LIST, "minItems": 1, "maxItems": MOST_USERS, "uniqueItems": True},
-            "groups": {**LIST, "maxItems": 0, "description": "Only users have roles on single objects."},
+            "groups": {**LIST, "maxItems": 0, "description": "Must be empty: only users have roles on single objects."},
             "role": {"type": "string", "enum": [role_name(kind, role) for role in ObjectRole]},
         },
     }

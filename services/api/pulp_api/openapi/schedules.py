@@ -33,7 +33,7 @@ _BODY: Final[dict[str, Any]] = {
         "type": "string",
         "maxLength": MOST_CRON,
         "nullable": True,
-        "description": "Five fields, in `time_zone`. Exactly one of cron, interval_seconds and at is given.",
+        "description": "Five fields, in `time_zone`. Exactly one of cron, interval_seconds and at must be set.",
     },
     "interval_seconds": {
         "type": "integer",
@@ -43,18 +43,18 @@ _BODY: Final[dict[str, Any]] = {
         "description": "Elapsed time between two ticks, counted from `start`.",
     },
     "at": {**TIME, "nullable": True, "description": "The only tick."},
-    "start": {**TIME, "nullable": True, "description": "No tick is earlier."},
+    "start": {**TIME, "nullable": True, "description": "The earliest possible tick."},
     "time_zone": {**_NAME, "description": "A name of the IANA database, such as Europe/Berlin; UTC by default."},
     "enabled": FLAG,
     "missed": {
         "type": "string",
         "enum": [*Missed],
-        "description": "What becomes of ticks that passed while nobody could run them.",
+        "description": "What happens to ticks that passed while nothing could run them.",
     },
     "overlap": {
         "type": "string",
         "enum": [*Overlap],
-        "description": "What becomes of a tick while the last task has not ended.",
+        "description": "What happens to a tick while the last task is unfinished.",
     },
 }
 _CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": _BODY}

@@ -24,7 +24,7 @@ _FILTER: Final = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "types": {**_VALUES, "description": "Of events, such as `finished`."},
+        "types": {**_VALUES, "description": "Types of events, such as `finished`."},
         "tasks": _IDS,
         "operations": _VALUES,
         "resources": {**_VALUES, "description": "As `TYPE:ID`."},

@@ -31,7 +31,7 @@ _ORPHANS: Final = {
 _REPAIR: Final = {
     "type": "object",
     "additionalProperties": False,
-    "description": "The arguments of the operation `repair`, which declares what they may be, and one of Pulp 3.",
+    "description": "The arguments of the operation `repair`, as it declares them, and one of Pulp 3.",
     "properties": {
         "verify_checksums": {"type": "boolean", "enum": [True], "default": True},
         "repo_id": or_null(TEXT),
@@ -43,8 +43,8 @@ _REPAIR: Final = {
 }
 _DOCUMENT: Final = [
     QueryParameter("pk_path", {**FLAG, "description": "Paths with ids in place of hrefs."}),
-    QueryParameter("served", {**FLAG, "description": "Without the calls of Pulp 3 that are not served here."}),
-    QueryParameter("component", {**TEXT, "description": "There is only `core`; of another nothing is described."}),
+    QueryParameter("served", {**FLAG, "description": "Leave out the calls of Pulp 3 that are not served here."}),
+    QueryParameter("component", {**TEXT, "description": "There is only `core`; the document is empty for any other."}),
 ]
 
 

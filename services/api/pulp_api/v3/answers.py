@@ -17,5 +17,5 @@ class AcceptedResponse(TypedDict):
 
     task: Annotated[str, Meta(description="The href of the task.")]
     warnings: NotRequired[
-        Annotated[list[str], Meta(description="What keeps the task from running now; left out where nothing does.")]
+        Annotated[list[str], Meta(description="What keeps the task from running now; left out if nothing does.")]
     ]

@@ -39,20 +39,20 @@ PARAMETERS: Final = (
         QueryParameter(name, {**LIST, "description": text}, is_repeated=True)
         for name, text in (
             ("actor", "Who wrote the event: `user:NAME`, `worker:NAME` or `reactor`."),
-            ("type", "Such as `cancel-requested`: every version of it."),
-            ("effect", "`applied`, `ignored`, or a reason why events had none."),
-            ("operation", "Of the event's task."),
-            ("resource", "`TYPE:ID`, which the event's task uses."),
+            ("type", "Such as `cancel-requested`; matches every version of it."),
+            ("effect", "`applied`, `ignored`, or the reason why events were ignored."),
+            ("operation", "The operation of the event's task."),
+            ("resource", "A resource that the event's task uses, as `TYPE:ID`."),
             ("task", "The id or href of a task."),
             ("group", "The id or href of a task group."),
-            ("correlation_id", "Of the request that submitted the event's task."),
+            ("correlation_id", "The id of the request that submitted the event's task."),
         )
     ),
     QueryParameter("partition", {**list_of(NUMBER), "description": "Of the log."}, is_repeated=True),
     QueryParameter("since", {**TEXT, "description": f"From there on: {_WHERE}; by the brokers' clocks."}),
     QueryParameter("until", {**TEXT, "description": f"Before that time or cursor, up to that event: {_WHERE}."}),
-    QueryParameter("cursor", {**TEXT, "description": "Where a page before ended: its `cursor`."}),
-    QueryParameter("end", {**TEXT, "description": "Nothing behind it: the `end` of a page before."}),
+    QueryParameter("cursor", {**TEXT, "description": "The `cursor` at which an earlier page ended."}),
+    QueryParameter("end", {**TEXT, "description": "Return nothing after it: the `end` of an earlier page."}),
     *controls("limit fields exclude_fields"),
 )
 _NAMES: Final = frozenset({*(parameter.name for parameter in PARAMETERS), "format"})
@@ -64,22 +64,22 @@ class AuditEntryResponse(TypedDict):
 
     partition: int
     offset: int
-    time: Annotated[Time, Meta(description="By the broker's clock.")]
-    event_time: Annotated[Time, Meta(description="By its author's clock.")]
+    time: Annotated[Time, Meta(description="When the broker received it, by the broker's clock.")]
+    event_time: Annotated[Time, Meta(description="When it was written, by its author's clock.")]
     type: str
     event_id: UUID
     actor: str
     authentication: Annotated[
-        str | None, Meta(description="How the actor was authenticated; null for events that do not say.")
+        str | None, Meta(description="How the actor was authenticated; null if the event does not say.")
     ]
     address: Annotated[str | None, Meta(description="Where the request came from; null unless the site keeps it.")]
     client: Annotated[str | None, Meta(description="What the client calls itself.")]
-    correlation_id: Annotated[str | None, Meta(description="Of the request that led to the event.")]
+    correlation_id: Annotated[str | None, Meta(description="The id of the request that led to the event.")]
     causation_id: str | None
-    effect: Annotated[str, Meta(description="`applied`, or why it had none.")]
-    reason: Annotated[str | None, Meta(description="What the person said who asked for it.")]
+    effect: Annotated[str, Meta(description="`applied`, or why the event was ignored.")]
+    reason: Annotated[str | None, Meta(description="The reason that the requester gave.")]
     task: Annotated[str, Meta(description="The href of the task.")]
-    operation: Annotated[str | None, Meta(description="Of the task; null if no such task was accepted.")]
+    operation: Annotated[str | None, Meta(description="The task's operation; null if no such task was accepted.")]
     task_group: str | None
     event: Annotated[Any, Meta(description="The event as it is in the log, in the CloudEvents format.")]
 
@@ -89,8 +89,10 @@ class AuditPageResponse(TypedDict):
 
     next: str | None
     previous: None
-    cursor: Annotated[str, Meta(description="Where this page ends, for a later one.")]
-    end: Annotated[str, Meta(description="Where the read model ends, for `until`: so an export has a fixed end.")]
+    cursor: Annotated[str, Meta(description="Where this page ends; a later request can continue there.")]
+    end: Annotated[
+        str, Meta(description="Where the read model ends now. Passed as `until`, it gives an export a fixed end.")
+    ]
     results: list[AuditEntryResponse]
 
 

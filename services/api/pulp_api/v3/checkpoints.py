@@ -20,12 +20,14 @@ class CheckpointResponse(TypedDict):
 
     partition: int
     log: Annotated[str, Meta(description="The origin of the partition's transparency log.")]
-    size: Annotated[int, Meta(description="How many records it vouches for.")]
+    size: Annotated[int, Meta(description="The number of records that it covers.")]
     root: Annotated[str, Meta(description="The root of the tree of these records, in base64.")]
     keys: Annotated[list[str], Meta(description="NAME+ID of the keys that have signed it.")]
     time: Annotated[Time, Meta(description="When it was published.")]
     next_offset: Annotated[int, Meta(description="The offset of the first record that it does not cover.")]
-    lag: Annotated[int | None, Meta(description="How many records it does not cover. Null while Kafka does not say.")]
+    lag: Annotated[
+        int | None, Meta(description="The number of records that it does not cover. Null while Kafka does not answer.")
+    ]
     note: Annotated[str, Meta(description="The checkpoint as it was signed (C2SP tlog-checkpoint).")]
 
 

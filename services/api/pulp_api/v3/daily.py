@@ -35,8 +35,8 @@ PARAMETERS: Final = (
         "by",
         {
             **list_of(one_of(_BY)),
-            "description": "A row for each of these; without it for each day. By resource a task counts in the row of"
-            " each that it uses; tasks without any have a row with null.",
+            "description": "One row for each of these. Default: day. By resource, a task counts in the row of each"
+            " resource that it uses; tasks without resources have a row with null.",
         },
     ),
     *controls("limit offset"),
@@ -55,17 +55,20 @@ class QuantilesResponse(TypedDict):
 class DailyStatisticsResponse(TypedDict):
     """Tasks that ended, by what was asked for; purged ones count as well."""
 
-    day: Annotated[str | None, Meta(description="In UTC; null unless asked for by day, as the next two.")]
+    day: Annotated[str | None, Meta(description="In UTC; null unless grouped by day. The next two work alike.")]
     name: Annotated[str | None, Meta(description="The operation.")]
     resource: Annotated[str | None, Meta(description="TYPE:ID; also null for tasks that use none.")]
     tasks: Annotated[int, Meta(description="How many ended.")]
-    states: Annotated[dict[str, int], Meta(description="State → how many ended so, of states in which any did.")]
+    states: Annotated[
+        dict[str, int], Meta(description="Final state → number of tasks; states without tasks are left out.")
+    ]
     waited_seconds: Annotated[
         QuantilesResponse,
-        Meta(description="From the acceptance to the start of the last attempt, or to the end if there was none."),
+        Meta(description="From acceptance to the start of the last attempt, or to the end if there was none."),
     ]
     ran_seconds: Annotated[
-        QuantilesResponse | None, Meta(description="From that start to the end; null if none was started.")
+        QuantilesResponse | None,
+        Meta(description="From the start of the last attempt to the end; null if no task was started."),
     ]
 
 

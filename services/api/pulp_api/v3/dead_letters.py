@@ -27,7 +27,9 @@ from pulp_api.v3.tasks import href_of
 router = APIRouter(prefix=ROOT)
 PARAMETERS: Final = [
     *controls("limit offset"),
-    QueryParameter("task", {**TEXT, "description": "The id or href of a task: then also the records that wait."}),
+    QueryParameter(
+        "task", {**TEXT, "description": "The id or href of a task; the list then includes the records that wait."}
+    ),
     QueryParameter("partition", {**NUMBER, "minimum": 0}),
     QueryParameter("standing", list_of(one_of(Standing))),
 ]
@@ -37,8 +39,8 @@ StandingWord = Literal["dead", "parks", "waits", "discarded"]
 _Standing = Annotated[
     StandingWord,
     Meta(
-        description="Whether it belongs to no task, parks its task, waits behind the one that does, or was discarded:"
-        " then its task went on."
+        description="Whether it belongs to no task, parks its task, waits behind the record that does, or was"
+        " discarded, so that its task went on."
     ),
 ]
 
@@ -51,10 +53,10 @@ class DeadLetterResponse(TypedDict):
     time: Time
     reason: str
     published: Annotated[bool, Meta(description="Whether the dead-letter topic has it already.")]
-    size_bytes: Annotated[int | None, Meta(description="Of its value; null if it has none.")]
+    size_bytes: Annotated[int | None, Meta(description="The size of its value; null if it has none.")]
     standing: _Standing
     behind: Annotated[int, Meta(description="How many records wait behind it.")]
-    task: Annotated[str | None, Meta(description="The href of the task that it belongs to.")]
+    task: Annotated[str | None, Meta(description="The href of its task.")]
 
 
 class DeadLetterHeaderResponse(TypedDict):
@@ -67,7 +69,9 @@ class DeadLetterHeaderResponse(TypedDict):
 class SingleDeadLetterResponse(DeadLetterResponse):
     """A record that cannot be projected, with what it holds."""
 
-    parked_by: Annotated[str | None, Meta(description="Of one that waits: where the one is that parks the task.")]
+    parked_by: Annotated[
+        str | None, Meta(description="For a record that waits: the position of the one that parks the task.")
+    ]
     key_base64: str | None
     value_base64: str | None
     value: Annotated[str | None, Meta(description="The value, if it is text in UTF-8.")]
@@ -79,9 +83,9 @@ class DeadLetterActResponse(TypedDict):
 
     position: Annotated[str, Meta(description="PARTITION:OFFSET of the dead letter.")]
     action: Literal["retry", "discard"]
-    appended: Annotated[str, Meta(description="PARTITION:OFFSET of what was appended for it.")]
+    appended: Annotated[str, Meta(description="PARTITION:OFFSET of the record appended for it.")]
     behind: Annotated[int, Meta(description="How many records waited behind it.")]
-    projected: Annotated[bool, Meta(description="Whether the projection has acted on it already; else it will.")]
+    projected: Annotated[bool, Meta(description="Whether the projection has acted on it already; otherwise it will.")]
 
 
 @router.get("/dead-letters/")

@@ -39,7 +39,8 @@ PARAMETERS: Final = (
     *(QueryParameter(name, LIST, is_repeated=True) for name in ("task", "operation", "resource", "actor", "group")),
     QueryParameter("since", {**TEXT, "description": "`beginning`, `now`, a time with its zone, or a cursor."}),
     QueryParameter(
-        "last_event_id", {**TEXT, "description": "The header `Last-Event-ID`, for clients that cannot set it."}
+        "last_event_id",
+        {**TEXT, "description": "The same as the header `Last-Event-ID`, for clients that cannot set it."},
     ),
     QueryParameter(
         "names",
@@ -47,7 +48,8 @@ PARAMETERS: Final = (
             "type": "string",
             "enum": ["type", "message"],
             "default": "type",
-            "description": "Whether events are named by their type, or all are `message`, for `EventSource.onmessage`.",
+            "description": "Whether events are named by their type, or are all named `message`, for"
+            " `EventSource.onmessage`.",
         },
     ),
 )

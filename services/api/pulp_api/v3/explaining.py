@@ -41,11 +41,12 @@ class HolderResponse(TypedDict):
     seconds: float
 
 
-Holders = Annotated[list[HolderResponse], Meta(description="At most 20, an exclusive one first.")]
+Holders = Annotated[list[HolderResponse], Meta(description="At most 20, exclusive ones first.")]
 Others = Annotated[
     bool,
     Meta(
-        description="Whether tasks that the user may not see hold it, or wait for it. Which, and how many, is not told."
+        description="Whether tasks that the user may not see hold it or wait for it. Which, and how many, is not"
+        " disclosed."
     ),
 ]
 
@@ -61,9 +62,9 @@ class UsedResourceResponse(TypedDict):
 
     resource: str
     access: Annotated[Access, Meta(description="How the task uses it.")]
-    held_by: Annotated[list[HolderResponse], Meta(description="Those that conflict with it.")]
+    held_by: Annotated[list[HolderResponse], Meta(description="The holders that conflict with it.")]
     others: Others
-    before: Annotated[int, Meta(description="How many tasks that conflict with it wait before it.")]
+    before: Annotated[int, Meta(description="The number of conflicting tasks that wait ahead of it.")]
     tasks: Annotated[list[str], Meta(description="The hrefs of the first ten of these, in order.")]
 
 
@@ -72,14 +73,17 @@ class ExplanationResponse(TypedDict):
 
     task: str
     state: str
-    message: Annotated[str, Meta(description="The first reason, or that the task does not wait.")]
+    message: Annotated[str, Meta(description="The first reason, or a statement that the task does not wait.")]
     reasons: Annotated[
         list[AdvisedReasonResponse],
-        Meta(description="What does not pass by itself first; if the task does not wait, at most that it is parked."),
+        Meta(
+            description="Reasons that do not pass by themselves come first. If the task does not wait, the only"
+            " possible reason is that it is parked."
+        ),
     ]
     root_cause: Annotated[
         RootCauseResponse | None,
-        Meta(description="The same of the last task in the row, if it waits for a task that waits itself."),
+        Meta(description="The same for the last task in the chain, if it waits for a task that itself waits."),
     ]
     resources: list[UsedResourceResponse]
 

@@ -30,8 +30,8 @@ PARAMETERS: Final = (
         {
             "type": "string",
             "pattern": "^[1-9][0-9]{0,5}(ms|s|m)?$",
-            "description": f"Wait so long for `until`, such as `30s`; at most {MOST_S} seconds. The answer is the task"
-            " as it is then.",
+            "description": f"Wait this long for `until`, such as `30s`; at most {MOST_S} seconds. The answer is the"
+            " task as it is then.",
         },
     ),
     QueryParameter(
@@ -40,7 +40,7 @@ PARAMETERS: Final = (
             "type": "string",
             "enum": ["final", "change"],
             "default": "final",
-            "description": "With `wait`: until the task has ended, or until it is not as it was when the request came.",
+            "description": "With `wait`: until the task has ended, or until it differs from when the request came.",
         },
     ),
 )

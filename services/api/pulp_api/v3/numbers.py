@@ -43,7 +43,7 @@ class OperationTimesResponse(TypedDict):
     ended: int
     failed: int
     waited_seconds: PercentilesResponse
-    ran_seconds: Annotated[PercentilesResponse | None, Meta(description="Null if none of them was started.")]
+    ran_seconds: Annotated[PercentilesResponse | None, Meta(description="Null if no task was started.")]
 
 
 class StatisticsResponse(TypedDict):
@@ -54,9 +54,11 @@ class StatisticsResponse(TypedDict):
     step_seconds: float
     times: Annotated[list[Time], Meta(description="When each step begins.")]
     accepted: list[int]
-    ended: Annotated[dict[str, list[int]], Meta(description="State → numbers, of states in which any ended.")]
-    waiting: Annotated[list[int], Meta(description="How many waited when the step ended.")]
-    running: Annotated[list[int], Meta(description="How many ran, or were between two attempts, when the step ended.")]
+    ended: Annotated[dict[str, list[int]], Meta(description="State → numbers; states without tasks are left out.")]
+    waiting: Annotated[list[int], Meta(description="The number of tasks that waited when the step ended.")]
+    running: Annotated[
+        list[int], Meta(description="The number of tasks that ran, or were between two attempts, when the step ended.")
+    ]
     operations: list[OperationTimesResponse]
 
 
@@ -74,7 +76,7 @@ class GenerationResponse(TypedDict):
 
     generation: int
     status: GenerationStatus
-    percent: Annotated[float | None, Meta(description="How far its rebuild is.")]
+    percent: Annotated[float | None, Meta(description="The progress of its rebuild.")]
     created_at: Time
     activated_at: Time | None
     verified_at: Annotated[Time | None, Meta(description="When it was last compared with the log.")]
@@ -85,8 +87,8 @@ class ReadModelResponse(TypedDict):
 
     partitions: list[PartitionLagResponse]
     generations: list[GenerationResponse]
-    dead_letters: Annotated[int, Meta(description="How many records cannot be projected.")]
-    parked_tasks: Annotated[int, Meta(description="How many tasks do not go on because of one of them.")]
+    dead_letters: Annotated[int, Meta(description="The number of records that cannot be projected.")]
+    parked_tasks: Annotated[int, Meta(description="The number of tasks that such a record keeps from going on.")]
 
 
 @router.get("/task-counts/")

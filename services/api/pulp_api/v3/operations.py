@@ -25,9 +25,7 @@ class ArgumentResponse(TypedDict):
     name: str
     type: str
     required: bool
-    remembered: Annotated[
-        bool, Meta(description="It may be left out where an earlier task on the same resource had it.")
-    ]
+    remembered: Annotated[bool, Meta(description="May be left out if an earlier task on the same resource had it.")]
     default: Any
     description: str
     expected: Annotated[str, Meta(description="What a value must be.")]
@@ -39,7 +37,7 @@ class OfferingResponse(TypedDict):
     name: str
     queues: list[str]
     is_as_registered: Annotated[
-        bool | None, Meta(description="Whether the worker declares just this; null where it does not say.")
+        bool | None, Meta(description="Whether the worker declares exactly this; null if it does not say.")
     ]
 
 
@@ -51,27 +49,25 @@ class OperationResponse(TypedDict):
     cancellable: bool
     description: str
     resources: Annotated[
-        list[dict[str, str]], Meta(description="What it uses; an id may be a template of its arguments.")
+        list[dict[str, str]], Meta(description="The resources that it uses; an id may be a template of its arguments.")
     ]
     tags: list[str] | None
     requires: Annotated[
-        str | None, Meta(description="The operation that must have succeeded on the same resource, or be under way.")
+        str | None, Meta(description="The operation that must have succeeded, or be in progress, on the same resource.")
     ]
-    retry: Annotated[
-        Retry | None, Meta(description="How often a task is tried again after a failed attempt; null: never.")
-    ]
-    deadline_seconds: Annotated[int | None, Meta(description="For all attempts together, from the acceptance.")]
+    retry: Annotated[Retry | None, Meta(description="How often a task is retried after a failed attempt; null: never.")]
+    deadline_seconds: Annotated[int | None, Meta(description="For all attempts together, counted from acceptance.")]
     arguments: Annotated[
         JsonObject | None,
-        Meta(description="JSON Schema (draft 2020-12) of the arguments; null: anything is taken."),
+        Meta(description="JSON Schema (draft 2020-12) of the arguments; null: any arguments are accepted."),
     ]
     parameters: Annotated[
-        list[ArgumentResponse] | None, Meta(description="The arguments one by one, in words; null: none are declared.")
+        list[ArgumentResponse] | None, Meta(description="A description of each argument; null: none are declared.")
     ]
-    example: Annotated[JsonObject, Meta(description="A submission that is right.")]
+    example: Annotated[JsonObject, Meta(description="An example of a valid submission.")]
     package: str | None
     version: str | None
-    registered_by: Annotated[str, Meta(description="The worker whose declaration this is.")]
+    registered_by: Annotated[str, Meta(description="The worker that made this declaration.")]
     registered_at: Annotated[Time | None, Meta(description="When this declaration was first seen.")]
     workers: Annotated[list[OfferingResponse], Meta(description="The live workers that offer it.")]
 

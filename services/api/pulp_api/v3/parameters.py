@@ -17,7 +17,7 @@ POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,9}:[0-9]{1,18}
 """PARTITION:OFFSET."""
 MOMENT: Final[Schema] = {
     **TEXT,
-    "description": "A time with its zone, PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor.",
+    "description": "A time with its zone, a PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor.",
 }
 MOST_DIGITS: Final = 18
 WHOLE: Final[Schema] = {**NUMBER, "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}

@@ -22,7 +22,7 @@ router = APIRouter(prefix=ROOT)
 _OF_ALL: Final = ("limit", "offset", "as_of")
 """Clients page lists that have one page, too."""
 _OldestWait = Annotated[
-    float | None, Meta(description="Since its acceptance; null if none waits. Of a queue without parked ones.")
+    float | None, Meta(description="Since its acceptance; null if none waits. For a queue, parked tasks do not count.")
 ]
 
 
@@ -31,25 +31,28 @@ class QueueResponse(TypedDict):
 
     name: str
     waiting: Annotated[int, Meta(description="Runnable, blocked and parked ones.")]
-    runnable: Annotated[int, Meta(description="Tasks for which only a worker with a free slot is missing.")]
+    runnable: Annotated[int, Meta(description="Tasks that only need a worker with a free slot.")]
     blocked: Annotated[
         int,
         Meta(
-            description="Waiting tasks that more workers would not help: now they need a resource or another task, or"
-            " their user may run no more."
+            description="Waiting tasks that more workers would not help: they need a resource or another task, or"
+            " their user has reached a limit."
         ),
     ]
     parked: Annotated[
         int | None,
         Meta(
-            description="Waiting tasks of which a record cannot be projected: they go on once an operator retries or"
-            " discards it. Null with `as_of`: they count as any other then."
+            description="Waiting tasks with a record that cannot be projected: they go on once an operator retries or"
+            " discards it. Null with `as_of`, where they count like any other task."
         ),
     ]
     running: Annotated[int, Meta(description="Tasks that occupy a slot.")]
     wanted_slots: Annotated[
         int,
-        Meta(description="Runnable and running ones: how many slots could be in use, which an autoscaler should read."),
+        Meta(
+            description="Runnable and running tasks: the number of slots that could be in use. Autoscalers should read"
+            " this."
+        ),
     ]
     unserved: Annotated[
         int | None,
@@ -57,7 +60,8 @@ class QueueResponse(TypedDict):
     ]
     oldest_wait_seconds: _OldestWait
     workers: Annotated[
-        int | None, Meta(description="Live workers that serve it and do not drain. Null with `as_of`: not recorded.")
+        int | None,
+        Meta(description="Live workers that serve it and are not draining. Null with `as_of`, as it is not recorded."),
     ]
     slots: Annotated[int | None, Meta(description="Null with `as_of`.")]
     free_slots: Annotated[int | None, Meta(description="Null for a user who may not see all tasks, and with `as_of`.")]
@@ -86,8 +90,8 @@ class InLineResponse(TypedDict):
     passed_over: Annotated[
         bool,
         Meta(
-            description="Those behind it do not wait for it: for too long nobody could run it, it waits for its next"
-            " attempt, or it is parked."
+            description="Whether the tasks behind it do not wait for it: no worker could run it for too long, it waits"
+            " for its next attempt, or it is parked."
         ),
     ]
 

@@ -78,25 +78,25 @@ class RepositoryResponse(TypedDict):
     pulp_created: Time
     pulp_last_updated: Time
     versions_href: str
-    pulp_labels: Annotated[dict[str, str], Meta(description="Those of the notes that are texts.")]
+    pulp_labels: Annotated[dict[str, str], Meta(description="The notes whose values are texts.")]
     latest_version_href: str | None
     name: str
     description: str | None
     retain_repo_versions: int | None
-    remote: Annotated[None, Meta(description="Always null: a repository has its feed.")]
+    remote: Annotated[None, Meta(description="Always null: a repository has its own feed.")]
     display_name: str | None
     notes: JsonObject
     feed: str | None
     feed_source: Annotated[
         Literal["repository", "sync"] | None,
-        Meta(description="Who says so: the repository, or else its newest sync."),
+        Meta(description="Where the feed comes from: the repository, or else its newest sync."),
     ]
     sync_options: JsonObject
     publish_options: JsonObject
     created_by: str
     updated_by: str
-    version: Annotated[int | None, Meta(description="The newest; null before the first successful sync.")]
-    content: Annotated[dict[str, int], Meta(description="What the newest successful sync has counted.")]
+    version: Annotated[int | None, Meta(description="The newest version; null before the first successful sync.")]
+    content: Annotated[dict[str, int], Meta(description="What the newest successful sync counted.")]
     last_sync: RepositoryRunResponse | None
     last_publish: RepositoryRunResponse | None
 

@@ -56,10 +56,10 @@ class HistoryEntryResponse(TypedDict):
     offset: int
     type: str
     event_id: UUID
-    event_time: Annotated[Time, Meta(description="By its author's clock.")]
-    time: Annotated[Time, Meta(description="By the broker's clock.")]
+    event_time: Annotated[Time, Meta(description="When it was written, by its author's clock.")]
+    time: Annotated[Time, Meta(description="When the broker received it, by the broker's clock.")]
     actor: str
-    effect: Annotated[str, Meta(description="`applied`, or why it had none.")]
+    effect: Annotated[str, Meta(description="`applied`, or why the event was ignored.")]
     event: Annotated[Any, Meta(description="The event as it is in the log, in the CloudEvents format.")]
 
 

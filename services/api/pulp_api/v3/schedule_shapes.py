@@ -26,7 +26,7 @@ _MOST_FAILURES: Final = 5
 class TickErrorResponse(TypedDict):
     """Why a tick brought no success."""
 
-    error_code: NotRequired[Annotated[str | None, Meta(description="Of a task that did not succeed.")]]
+    error_code: NotRequired[Annotated[str | None, Meta(description="The error of a task that did not succeed.")]]
     description: str | None
 
 
@@ -38,7 +38,7 @@ class ScheduleRunResponse(TypedDict):
         str,
         Meta(description="due, submitted, refused, missed, still-running, or dropped by a change of the schedule."),
     ]
-    missed: Annotated[int, Meta(description="How many earlier ticks passed without a task.")]
+    missed: Annotated[int, Meta(description="The number of earlier ticks that passed without a task.")]
     task: str | None
     state: Annotated[str | None, Meta(description="That of the task.")]
     error: TickErrorResponse | None
@@ -54,17 +54,17 @@ class ScheduleResponse(TypedDict):
     pulp_last_updated: Time
     name: str
     task_name: Annotated[str, Meta(description="The operation.")]
-    dispatch_interval: Annotated[str | None, Meta(description="`D HH:MM:SS`; null for cron and for one time.")]
+    dispatch_interval: Annotated[str | None, Meta(description="`D HH:MM:SS`; null for cron and for a single time.")]
     next_dispatch: Time | None
     last_task: Annotated[str | None, Meta(description="The href of the task.")]
     enabled: bool
     cron: Annotated[str | None, Meta(description="Five fields, in `time_zone`.")]
     interval_seconds: Annotated[int | None, Meta(description="Elapsed time between two ticks, counted from `start`.")]
     at: Annotated[Time | None, Meta(description="The only tick.")]
-    start: Annotated[Time | None, Meta(description="No tick is earlier.")]
+    start: Annotated[Time | None, Meta(description="The earliest possible tick.")]
     time_zone: Annotated[str, Meta(description="A name of the IANA database, such as Europe/Berlin.")]
-    missed: Annotated[Missed, Meta(description="What becomes of ticks that passed while nobody could run them.")]
-    overlap: Annotated[Overlap, Meta(description="What becomes of a tick while the last task has not ended.")]
+    missed: Annotated[Missed, Meta(description="What happens to ticks that passed while nothing could run them.")]
+    overlap: Annotated[Overlap, Meta(description="What happens to a tick while the last task is unfinished.")]
     arguments: Annotated[Any, Meta(extra_json_schema={"type": "object"})]
     resources: tuple[Resource, ...] | None
     tags: tuple[str, ...] | None
@@ -73,10 +73,10 @@ class ScheduleResponse(TypedDict):
     timeout_seconds: int | None
     created_by: Annotated[str | None, Meta(description="The user's href.")]
     updated_by: str | None
-    version: Annotated[int, Meta(description="Of the definition.")]
+    version: Annotated[int, Meta(description="The version of the definition.")]
     last_tick: Time | None
     last_outcome: str | None
-    failures_in_a_row: Annotated[int, Meta(description="Of the latest ticks that have ended.")]
+    failures_in_a_row: Annotated[int, Meta(description="Among the latest ticks that have ended.")]
     last_failures: list[ScheduleRunResponse]
 
 

@@ -128,7 +128,7 @@ async def enable_schedule(call: Authenticated, request: Request, schedule_id: st
 
 @router.post("/task-schedules/{schedule_id}/disable/")
 async def disable_schedule(call: Authenticated, request: Request, schedule_id: str) -> Response:
-    """Keep a schedule from running, until it is enabled."""
+    """Keep a schedule from running until it is enabled."""
     call.need_submitter()
     return await _change(call, request, schedule_id, ScheduleChange(enabled=False))
 

@@ -43,13 +43,16 @@ class SubjectResponse(TypedDict):
     key_id: UUID
     pulp_created: Time
     tasks: Annotated[
-        int | None, Meta(description="How many tasks hold data of the subject; of an erased one, held then.")
+        int | None,
+        Meta(
+            description="The number of tasks that hold data of the subject; for an erased one, at the time of erasure."
+        ),
     ]
-    unfinished: Annotated[int | None, Meta(description="How many of them had not ended.")]
+    unfinished: Annotated[int | None, Meta(description="The number of them that had not ended.")]
     erased_at: Time | None
     erased_by: str | None
     reason: str | None
-    event_id: Annotated[UUID | None, Meta(description="Of the erasure, in the audit.")]
+    event_id: Annotated[UUID | None, Meta(description="The id of the erasure in the audit.")]
     told: Annotated[bool, Meta(description="Whether the audit has the erasure.")]
 
 

@@ -31,16 +31,16 @@ class SubscriptionResponse(TypedDict):
     name: str
     url: str
     filter: Annotated[
-        dict[str, list[str]], Meta(description="Which events are wanted, by field; a field that is left out: any.")
+        dict[str, list[str]], Meta(description="Which events to deliver, by field; a field left out matches any.")
     ]
     state: WebhookState
     reason: Annotated[str | None, Meta(description="Why it is parked.")]
     created_by: str | None
     updated_by: str | None
     version: int
-    previous_secret_until: Annotated[Time | None, Meta(description="How long the secret before signs as well.")]
-    cursor: Annotated[str | None, Meta(description="What comes before it is settled.")]
-    delivered: Annotated[int | None, Meta(description="How many events, repeated ones included.")]
+    previous_secret_until: Annotated[Time | None, Meta(description="Until when the old secret signs as well.")]
+    cursor: Annotated[str | None, Meta(description="All events before it are settled.")]
+    delivered: Annotated[int | None, Meta(description="The number of events delivered, including repeated ones.")]
     failures_in_a_row: Annotated[int | None, Meta(description="Of the endpoint.")]
     next_attempt: Time | None
     parked_tasks: Annotated[int | None, Meta(description="Tasks whose events wait for a redelivery.")]
@@ -67,7 +67,7 @@ class SingleSubscriptionResponse(SubscriptionResponse):
 class SubscriptionSecretResponse(SubscriptionResponse):
     """A subscription with its new secret."""
 
-    secret: Annotated[str, Meta(description="Nothing shows it again.")]
+    secret: Annotated[str, Meta(description="It is not shown again.")]
 
 
 class DeliveryResponse(TypedDict):
@@ -79,7 +79,7 @@ class DeliveryResponse(TypedDict):
     task: str | None
     outcome: DeliveryOutcome
     attempts: int
-    status: Annotated[int | None, Meta(description="Of HTTP, of the last answer.")]
+    status: Annotated[int | None, Meta(description="The HTTP status of the last answer.")]
     error: str | None
     took_ms: int | None
     first_at: Time

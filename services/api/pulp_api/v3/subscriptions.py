@@ -97,7 +97,7 @@ async def delete_subscription(call: Authenticated, request: Request, subscriptio
 
 @router.post("/subscriptions/{subscription_id}/pause/")
 async def pause_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
-    """Deliver nothing until it is resumed; its place stays."""
+    """Stop deliveries until the subscription is resumed; it keeps its place."""
     await _admit(call)
     found = await _subscriptions(call).pause(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return json(await _shown(call, found))

@@ -77,14 +77,16 @@ class StatusResponse(TypedDict):
     domain_enabled: bool
     pulp_tasks_version: str
     kafka_connection: ConnectionResponse
-    lag: Annotated[int | None, Meta(description="Events that are not projected yet; null if that is not known.")]
+    lag: Annotated[int | None, Meta(description="Events not projected yet; null if that is unknown.")]
     workers: Annotated[dict[str, int] | None, Meta(description="Live workers, their slots, and free slots.")]
     audit_fault: str | None
-    findings: Annotated[list[dict[str, str | None]], Meta(description="Of the last check of the preconditions.")]
+    findings: Annotated[
+        list[dict[str, str | None]], Meta(description="The findings of the last check of the preconditions.")
+    ]
     dispatching: Annotated[bool | None, Meta(description="Whether a processor assigns tasks to workers.")]
     schedules: Annotated[
         dict[str, float | None] | None,
-        Meta(description="How many there are, are enabled, are overdue; by how long."),
+        Meta(description="How many there are, how many are enabled or overdue, and by how long."),
     ]
     unserved_queues: list[UnservedQueueResponse]
     unserved_operations: list[UnservedOperationResponse]
@@ -94,8 +96,8 @@ class ReadyResponse(TypedDict):
     """Whether the API can work."""
 
     ready: bool
-    down: Annotated[dict[str, str], Meta(description="What does not answer: its name and a sentence.")]
-    lag: Annotated[dict[str, int], Meta(description="Events that are not projected yet, by partition.")]
+    down: Annotated[dict[str, str], Meta(description="Each dependency that does not answer: its name and a sentence.")]
+    lag: Annotated[dict[str, int], Meta(description="Events not projected yet, by partition.")]
     workers: dict[str, int] | None
     dispatching: bool | None
     schedules: dict[str, float | None] | None

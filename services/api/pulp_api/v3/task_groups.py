@@ -52,9 +52,7 @@ class TaskGroupResponse(TypedDict):
     canceling: int
     group_progress_reports: list[dict[str, Any]]
     tasks: Annotated[list[MinimalTaskResponse], Meta(description="In order of submission.")]
-    omitted: NotRequired[
-        Annotated[list[str], Meta(description="`tasks`, where there are more of them than are shown.")]
-    ]
+    omitted: NotRequired[Annotated[list[str], Meta(description="`tasks`, if there are more tasks than are shown.")]]
 
 
 @router.get("/task-groups/")

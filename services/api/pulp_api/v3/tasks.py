@@ -62,7 +62,7 @@ class TaskErrorResponse(TypedDict):
     traceback: NotRequired[str | None]
     error_code: NotRequired[str]
     description: NotRequired[str]
-    reason: NotRequired[Annotated[str, Meta(description="Of a task that was cancelled.")]]
+    reason: NotRequired[Annotated[str, Meta(description="Why the task was cancelled.")]]
 
 
 class MinimalTaskResponse(TypedDict):
@@ -92,7 +92,7 @@ class TaskResponse(TypedDict):
     name: Annotated[str, Meta(description="The operation.")]
     logging_cid: str
     created_by: Annotated[str | None, Meta(description="The user's href; null if no user submitted it.")]
-    unblocked_at: Annotated[Time | None, Meta(description="Since when only a worker with a free slot was missing.")]
+    unblocked_at: Annotated[Time | None, Meta(description="Since when it has needed only a worker with a free slot.")]
     started_at: Time | None
     finished_at: Time | None
     error: TaskErrorResponse | None
@@ -114,30 +114,33 @@ class TaskResponse(TypedDict):
     depends_on: list[str]
     timeout_seconds: Annotated[int | None, Meta(description="For one attempt.")]
     retry: Retry | None
-    deadline_seconds: Annotated[int | None, Meta(description="For all attempts together, from the acceptance.")]
+    deadline_seconds: Annotated[int | None, Meta(description="For all attempts together, counted from acceptance.")]
     cancellable: bool
     cancel_requested_at: Time | None
     attempt: Annotated[int, Meta(description="The number of the last attempt; 0 before the first.")]
-    failed_attempts: Annotated[int, Meta(description="Those after which the task was tried again.")]
-    retry_at: Annotated[Time | None, Meta(description="While it waits for its next attempt: no earlier than then.")]
+    failed_attempts: Annotated[int, Meta(description="The number of failed attempts after which the task was retried.")]
+    retry_at: Annotated[Time | None, Meta(description="While it waits for its next attempt: the earliest time for it.")]
     worker_name: str | None
     progress: Any
-    version: Annotated[int, Meta(description="How many of its events have had an effect.")]
+    version: Annotated[int, Meta(description="The number of its events that had an effect.")]
     position: Annotated[str, Meta(description="PARTITION:OFFSET of the last of these events.")]
     omitted: NotRequired[
-        Annotated[list[str], Meta(description="The fields whose values a list had no room for; left out if none was.")]
+        Annotated[
+            list[str],
+            Meta(description="The fields whose values were too large for the list; left out if there are none."),
+        ]
     ]
     personal: NotRequired[
         Annotated[
             dict[str, Sight],
             Meta(
-                description="The arguments that are personal data, which are encrypted in the log, and what is shown of"
-                " each: shown, erased, or unreadable. Left out if there are none, or without `arguments`."
+                description="The arguments that are personal data, which are encrypted in the log, and the status of"
+                " each: shown, erased or unreadable. Left out if there are none, or without `arguments`."
             ),
         ]
     ]
-    purged_at: NotRequired[Annotated[Time, Meta(description="Only of a purged task.")]]
-    purged_by: NotRequired[Annotated[str | None, Meta(description="The href of who purged it.")]]
+    purged_at: NotRequired[Annotated[Time, Meta(description="Only for a purged task.")]]
+    purged_by: NotRequired[Annotated[str | None, Meta(description="The href of the user who purged it.")]]
 
 
 class SingleTaskResponse(TaskResponse):

@@ -44,14 +44,14 @@ class TokenResponse(TypedDict):
     id: UUID
     name: str
     user: str
-    role: Annotated[Role, Meta(description="The most that it allows; the role that its user has limits it as well.")]
+    role: Annotated[Role, Meta(description="The most that it allows; the user's own role limits it as well.")]
     pulp_created: Time
     expires_at: Time
-    last_used_at: Annotated[Time | None, Meta(description="To about a minute.")]
+    last_used_at: Annotated[Time | None, Meta(description="Accurate to about a minute.")]
     revoked_at: Time | None
     revoked_by: str | None
     valid: Annotated[bool, Meta(description="Whether it is neither revoked nor expired.")]
-    token: NotRequired[Annotated[str, Meta(description="The token itself; only in the answer that creates it.")]]
+    token: NotRequired[Annotated[str, Meta(description="The token itself; only in the answer to its creation.")]]
 
 
 @router.get("/tokens/")

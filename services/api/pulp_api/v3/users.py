@@ -68,7 +68,7 @@ class UserResponse(TypedDict):
     last_name: str
     email: str
     is_staff: Annotated[bool | None, Meta(description="Whether the user is an administrator.")]
-    is_active: Annotated[bool, Meta(description="False for a user who was removed.")]
+    is_active: Annotated[bool, Meta(description="False for a removed user.")]
     date_joined: Time | None
     groups: list[UserGroupResponse]
     hidden_fields: list[Any]

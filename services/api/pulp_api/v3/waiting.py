@@ -136,9 +136,9 @@ class WaitReasonResponse(TypedDict):
 
     reason: Code
     message: Annotated[str, Meta(description="One plain sentence.")]
-    tasks: Annotated[list[str], Meta(description="Hrefs of the tasks that it waits for.")]
+    tasks: Annotated[list[str], Meta(description="The hrefs of the tasks that it waits for.")]
     resource: str | None
-    access: Annotated[str | None, Meta(description="How it is held: exclusive or shared.")]
+    access: Annotated[str | None, Meta(description="The access mode: exclusive or shared.")]
 
 
 class RootCauseResponse(WaitReasonResponse):

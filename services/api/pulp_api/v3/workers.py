@@ -56,7 +56,7 @@ class WorkerResponse(TypedDict):
     last_heartbeat: Time
     versions: dict[str, str]
     current_task: Annotated[str | None, Meta(description="The first of `current_tasks`.")]
-    current_tasks: Annotated[list[str], Meta(description="The task that each busy slot is at.")]
+    current_tasks: Annotated[list[str], Meta(description="The task that each busy slot runs.")]
     host: str
     queues: list[str]
     operations: list[str] | None
@@ -65,7 +65,7 @@ class WorkerResponse(TypedDict):
     busy_slots: int
     free_slots: int
     online: bool
-    draining: Annotated[bool, Meta(description="It ends what it has, and gets nothing more.")]
+    draining: Annotated[bool, Meta(description="It finishes its tasks and gets no more.")]
 
 
 @router.get("/workers/")

@@ -19,7 +19,7 @@ class WebhookRules(Destinations, frozen=True, kw_only=True):
     )
     deny: Annotated[
         tuple[str, ...],
-        list_setting("PULP_WEBHOOK_DENY", "Where events may not be delivered to, even if it is allowed."),
+        list_setting("PULP_WEBHOOK_DENY", "Where events may not be delivered to, even if allowed above."),
     ] = ()
     ports: Annotated[
         tuple[tuple[int, int], ...],
@@ -35,32 +35,35 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         int,
         Setting(
             "PULP_WEBHOOK_ATTEMPTS",
-            "After how many failures in a row an endpoint is given up, and so a task that fails while others succeed.",
+            "The number of consecutive failures after which an endpoint is given up, or a task that fails while "
+            "others succeed.",
             least=1,
             most=1000,
         ),
     ] = 20
     first_pause_s: Annotated[
         float,
-        Setting("PULP_WEBHOOK_BACKOFF_S", "The pause after the first failure; it doubles with each.", least=0.01),
+        Setting(
+            "PULP_WEBHOOK_BACKOFF_S", "The pause after the first failure; it doubles with each further one.", least=0.01
+        ),
     ] = 1
     longest_pause_s: Annotated[
         float, Setting("PULP_WEBHOOK_MAX_BACKOFF_S", "The longest pause between two attempts.", least=0.01)
     ] = 3600
     lanes: Annotated[
         int,
-        Setting("PULP_WEBHOOK_REQUESTS", "How many requests to one endpoint run at a time.", least=1, most=100),
+        Setting("PULP_WEBHOOK_REQUESTS", "The number of concurrent requests to one endpoint.", least=1, most=100),
     ] = 8
     connect_s: Annotated[
         float,
         Setting(
             "PULP_WEBHOOK_CONNECT_S",
-            "How long finding the address, the connection and TLS may take, each of them.",
+            "How long name resolution, the connection and TLS may each take.",
             least=0.1,
         ),
     ] = 10
     total_s: Annotated[
-        float, Setting("PULP_WEBHOOK_TOTAL_S", "How long one delivery may take, with its answer.", least=0.1)
+        float, Setting("PULP_WEBHOOK_TOTAL_S", "How long one delivery may take, including the answer.", least=0.1)
     ] = 30
 
     @classmethod

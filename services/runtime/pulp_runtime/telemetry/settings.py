@@ -12,14 +12,12 @@ from pulp_events.declared_settings import Setting
 class MetricsSettings:
     """The address of the metrics. Without a port nothing is measured."""
 
-    host: Annotated[str, Setting("PULP_METRICS_HOST", "The address that the metrics of the process are shown at.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, Setting("PULP_METRICS_HOST", "The address that serves the process's metrics.")] = "127.0.0.1"
     port: Annotated[
         int | None,
         Setting(
             "PULP_METRICS_PORT",
-            "The port for Prometheus, one for each process; without it nothing is measured.",
+            "The port for Prometheus, a different one for each process; without it nothing is measured.",
             least=1,
             most=65_535,
         ),
@@ -39,7 +37,7 @@ class TelemetrySettings(MetricsSettings):
         bool,
         Setting(
             "PULP_TRACES",
-            "Whether traces are sent by OTLP; the variables of OpenTelemetry say where to and which share.",
+            "Whether to send traces by OTLP; OpenTelemetry's variables say where to, and which share.",
             choices=("off", "on"),
         ),
     ] = False

@@ -14,7 +14,7 @@ class Rules(Destinations, frozen=True, kw_only=True):
     )
     deny: Annotated[
         tuple[str, ...],
-        list_setting("PULP_FETCH_DENY", "Where operations may not fetch from, even if it is allowed."),
+        list_setting("PULP_FETCH_DENY", "Where operations may not fetch from, even if allowed above."),
     ] = ()
     ports: Annotated[
         tuple[tuple[int, int], ...],

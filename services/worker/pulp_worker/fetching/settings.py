@@ -25,30 +25,32 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
         bool,
         Setting("PULP_FETCH_DOWNGRADE", "Whether a redirect may lead from https to http.", choices=("no", "yes")),
     ] = False
-    most_bytes: Annotated[int, Setting("PULP_FETCH_BYTES", "The most bytes of one file, as it is sent.", least=1)] = (
+    most_bytes: Annotated[int, Setting("PULP_FETCH_BYTES", "The largest size of one file, as sent.", least=1)] = (
         16 * _GIB
     )
     task_bytes: Annotated[
-        int, Setting("PULP_FETCH_TASK_BYTES", "The most bytes that one fetcher of a task fetches.", least=1)
+        int, Setting("PULP_FETCH_TASK_BYTES", "The most bytes that one fetcher of a task may fetch.", least=1)
     ] = 1024 * _GIB
     header_bytes: Annotated[
-        int, Setting("PULP_FETCH_HEADER_BYTES", "The most bytes of the head of an answer.", least=1024)
+        int, Setting("PULP_FETCH_HEADER_BYTES", "The largest size of an answer's head.", least=1024)
     ] = 64 * 1024
     total_s: Annotated[
-        float, Setting("PULP_FETCH_TOTAL_S", "How long one file may take, with all redirects.", least=1)
+        float, Setting("PULP_FETCH_TOTAL_S", "How long one file may take, including all redirects.", least=1)
     ] = 4 * 3600
     connect_s: Annotated[
         float,
         Setting(
             "PULP_FETCH_CONNECT_S",
-            "How long finding the address, the connection and TLS may take, each of them.",
+            "How long name resolution, the connection and TLS may each take.",
             least=0.1,
         ),
     ] = 10
     read_s: Annotated[
         float,
         Setting(
-            "PULP_FETCH_READ_S", "How long the head of an answer may take, and then each wait for a byte.", least=0.1
+            "PULP_FETCH_READ_S",
+            "How long the head of an answer may take, and then each wait for more bytes.",
+            least=0.1,
         ),
     ] = 60
     lowest_rate: Annotated[
@@ -56,13 +58,13 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     ] = 1000
     rate_window_s: Annotated[float, Setting("PULP_FETCH_RATE_WINDOW_S", "The window of the lowest rate.", least=1)] = 30
     unpacked_bytes: Annotated[
-        int, Setting("PULP_FETCH_UNPACKED_BYTES", "The most bytes of one file when it is unpacked.", least=1)
+        int, Setting("PULP_FETCH_UNPACKED_BYTES", "The largest size of one file when unpacked.", least=1)
     ] = 4 * _GIB
     unpacked_ratio: Annotated[
         int,
         Setting(
             "PULP_FETCH_UNPACKED_RATIO",
-            "How many times larger a file may become when it is unpacked, once it has over 16 MiB.",
+            "How many times larger a file over 16 MiB may become when unpacked.",
             least=1,
         ),
     ] = 300
