@@ -1,4 +1,4 @@
-"""Read `admin.conf`, the configuration file of Pulp 2's client: sections of `name = value`. Pure."""
+"""Reads `admin.conf`, the configuration file of Pulp 2's client: sections of `name = value`. Pure."""
 
 import configparser
 import re
@@ -32,7 +32,7 @@ _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fa
 
 
 class ConfigValue(NamedTuple):
-    """A value of a setting, and where it stands."""
+    """A setting's value, and where it was set."""
 
     value: Any
     source: str
@@ -41,7 +41,7 @@ class ConfigValue(NamedTuple):
 def is_admin_conf(path: Path, text: str) -> bool:
     """Whether a configuration file is of this kind.
 
-    It stands where only Pulp 2's do, or begins with a section: `admin.toml` has none.
+    It is where only those are, or begins with a section, which `admin.toml` does not have.
     """
     if path.name == "admin.conf" or (path.parent.name == "conf.d" and path.suffix != ".toml"):
         return True
@@ -50,7 +50,7 @@ def is_admin_conf(path: Path, text: str) -> bool:
 
 
 class AdminConf:
-    """The sections of several files in one: a later file goes before an earlier one, name by name."""
+    """The sections of several files merged: a later file overrides an earlier one, name by name."""
 
     def __init__(self) -> None:
         self._server: dict[str, ConfigValue] = {}
@@ -72,7 +72,7 @@ class AdminConf:
         return found, [*warnings, *_warnings(sections)]
 
     def _url(self) -> ConfigValue:
-        """The server's URL, of what all files have said so far; Pulp 2 speaks HTTPS only."""
+        """The server's URL from the values of all files so far; Pulp 2 speaks only HTTPS."""
         nothing = ConfigValue("", "")
         host, port, prefix = (self._server.get(name, nothing) for name in _OF_THE_URL)
         number, path = port.value or "443", (prefix.value or _API).rstrip("/")
@@ -90,7 +90,7 @@ class AdminConf:
 
 
 def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]], list[str]]:
-    """The sections that are read, and warnings of those that look like them: the others belong to extensions."""
+    """The sections to read, and warnings about similar names. All other sections belong to extensions."""
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)

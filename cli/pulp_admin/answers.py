@@ -47,7 +47,7 @@ def json_of(response: httpx.Response, url: str) -> Any:
 
 
 def detail_of(response: httpx.Response) -> str:
-    """Return the server's error message, in either dialect; the status if there is no message."""
+    """Return the server's error message, in either dialect, or the status if there is none."""
     try:
         body = response.json()
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 WIDE_OUTPUTS: Final = (*OUTPUTS, "wide")
-"""The values of `--output`; a command without a wide page prints its table for `wide`."""
+"""The values of `--output`. A command without a wide page prints its table for `wide`."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class App:
     _client: "Client | None" = field(default=None, repr=False)
 
     def doubt(self) -> str:
-        """What may explain an error that nobody expects: the server may be another program."""
+        """What may explain an unexpected error: the server may be a different program."""
         if self._client is None or self._client.is_known:
             return ""
         return f" The server does not answer as Pulp Tasks does: is {self._client.url} the Pulp server?"

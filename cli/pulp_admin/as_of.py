@@ -1,4 +1,4 @@
-"""Lists as they were: the option `--as-of`, and what the server answers about a moment that it knows nothing of."""
+"""Lists as they were: the option `--as-of`, and the server's answers about moments that it knows nothing about."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,5 +63,5 @@ def refusing(as_of: str) -> Iterator[None]:
 
 
 def nothing_then(as_of: str, refusal: Failure) -> Failure:
-    """The errors by which the server says that it knows nothing of a moment, and why."""
+    """The errors that say why the server knows nothing about a moment."""
     return Failure(f"Nothing can be shown as of {as_of}: {refusal.message}.", NO_INPUT)

@@ -39,23 +39,23 @@ class ExportProgress:
     format: str
     params: dict[str, Any]
     cursor: str | None = None
-    """From where to read on; None: from the beginning."""
+    """Where to continue reading; None for the beginning."""
     end: str | None = None
     """Where the read model ended when the export began."""
     size_bytes: int = 0
-    """Bytes after this in the file are from a page that is read again."""
+    """Bytes after this position are from a page that will be read again."""
     events: int = 0
     is_complete: bool = False
 
     @property
     def percent(self) -> int:
-        """How much of the log up to the end was passed."""
+        """How much of the log has been covered, up to the end."""
         done, whole = (sum(map(int, (text or "").split(".")[1:])) for text in (self.cursor, self.end))
         return 100 if self.is_complete or not whole else min(99, 100 * done // whole)
 
 
 class ExportFiles:
-    """The file of an export, and what is beside it until it is complete: FILE.part and FILE.part.json."""
+    """The file of an export, and FILE.part and FILE.part.json, which exist until it is complete."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -63,7 +63,7 @@ class ExportFiles:
         self._kept = target.with_name(target.name + ".part.json")
 
     def begin(self, progress: ExportProgress) -> ExportProgress:
-        """The progress of a new export, whose head is written. Raises `Failure` for a name that is taken."""
+        """Write the head of a new export, and return its progress. Raises `Failure` if the name is taken."""
         if self._kept.exists():
             raise Failure(
                 f"An export to {self.target} was cut. To continue it: pulp-admin audit export --to {self.target}"
@@ -90,17 +90,17 @@ class ExportFiles:
 
     @property
     def is_cut(self) -> bool:
-        """Whether there is something that `--resume` continues."""
+        """Whether there is an export that `--resume` can continue."""
         return self._kept.exists()
 
     def forget(self) -> None:
-        """Remove what there is of an export of which no event was written."""
+        """Remove the files of an export that has not written any event."""
         self._kept.unlink(missing_ok=True)
         self.part.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def open(self, progress: ExportProgress) -> Iterator[int]:
-        """The part, cut to what it holds for certain, for this process alone. Raises `Failure`."""
+        """The part, locked for this process and cut to what is certainly complete. Raises `Failure`."""
         descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600)  # it holds names and addresses
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,7 +113,7 @@ class ExportFiles:
             os.close(descriptor)
 
     def append(self, descriptor: int, content: bytes, progress: ExportProgress) -> ExportProgress:
-        """Write a page, and then that it is written: a kill between the two has it read and written again."""
+        """Write a page, then record that it is written: after a kill between the two, it is read and written again."""
         left = memoryview(content)
         while left:
             left = left[os.write(descriptor, left) :]
@@ -123,7 +123,7 @@ class ExportFiles:
         return after
 
     def finish(self, progress: ExportProgress) -> None:
-        """Give the file its name. Repeated after a kill, it ends the same."""
+        """Give the file its name. It can be repeated after a kill."""
         if self.part.exists():
             made = self.part
             if progress.format == "parquet":
@@ -230,7 +230,7 @@ def _stream(client: "Client", progress: ExportProgress) -> None:
 
 
 def _pages(client: "Client", progress: ExportProgress) -> Iterator[tuple[list[dict[str, Any]], ExportProgress]]:
-    """The pages that are left, each with the progress behind it."""
+    """The remaining pages, each with the progress after it."""
     while not progress.is_complete:
         place = {name: text for name, text in (("cursor", progress.cursor), ("end", progress.end)) if text is not None}
         page = client.get(api_path("v3", "audit"), {**progress.params, **place, "limit": PAGE})

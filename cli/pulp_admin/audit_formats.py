@@ -18,14 +18,14 @@ COLUMNS: Final = (
     *("partition", "offset", "time", "event_time", "type", "event_id", "actor", "authentication", "address", "client"),
     *("correlation_id", "causation_id", "effect", "reason", "task_id", "operation", "task_group_id"),
 )
-"""Of CSV; Parquet has the whole event as JSON besides, in `event`."""
+"""The columns of CSV. Parquet also has the whole event as JSON, in `event`."""
 FORMATS: Final = ("jsonl", "csv", "parquet")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""A cell that begins so is a formula for a spreadsheet. The last four are full-width forms."""
+"""A spreadsheet takes a cell that begins with one of these for a formula. The last four are full-width forms."""
 _ROWS: Final = 5000
-"""The most of a row group of Parquet, and so in memory at once."""
+"""The largest size of a row group of Parquet, and so of the memory it needs."""
 _GROUP_BYTES: Final = 8 * 1024 * 1024
-"""The most lines of JSON of a row group: a single event may have a megabyte."""
+"""The most lines of JSON in a row group: a single event may take a megabyte."""
 
 
 def head(format: str) -> bytes:
@@ -34,7 +34,7 @@ def head(format: str) -> bytes:
 
 
 def lines(format: str, events: Sequence[Mapping[str, Any]]) -> bytes:
-    """Events in the format that is written while an export runs: Parquet is made of lines of JSON at its end."""
+    """Events in the format written during an export. Parquet is made from lines of JSON at the end."""
     if format == "csv":
         return _csv([[_cell(value) for value in flat(event).values()] for event in events])
     return b"".join(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for event in events)
@@ -48,7 +48,7 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_parquet(source: Path, target: Path) -> int:
-    """Make a Parquet file of lines of JSON, in memory that does not grow with them; returns the number of events."""
+    """Convert lines of JSON to a Parquet file, in constant memory; returns the number of events."""
     pyarrow, parquet = _pyarrow()
     texts = {name: pyarrow.string() for name in (*COLUMNS, "event")}
     times = dict.fromkeys(("time", "event_time"), pyarrow.timestamp("us", tz="UTC"))
@@ -63,7 +63,7 @@ def write_parquet(source: Path, target: Path) -> int:
 
 
 def check_parquet() -> None:
-    """Raises `Failure` where the library for Parquet is missing."""
+    """Raises `Failure` if the library for Parquet is missing."""
     _pyarrow()
 
 
@@ -107,5 +107,5 @@ def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """A value that no spreadsheet takes for a formula: an apostrophe before it makes it text."""
+    """The value in a form that no spreadsheet takes for a formula: an apostrophe makes it text."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

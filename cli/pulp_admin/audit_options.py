@@ -42,7 +42,7 @@ class PlaceType(click.ParamType):
 
 
 class SinceType(click.ParamType):
-    """From where events are followed: `beginning`, `now`, a time or a cursor; the value is what the server takes."""
+    """Where to start following events: `beginning`, `now`, a time or a cursor. The value is what the server takes."""
 
     name = "when"
 
@@ -67,7 +67,7 @@ def filter_options(command: F) -> F:
 
 
 def params_of(client: "Client", options: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the server's audit. Raises `Failure` for the beginning of an id that no task has."""
+    """The parameters for the server's audit. Raises `Failure` if no task's id begins with the given digits."""
     tasks: tuple[TaskId, ...] = options["tasks"]
     given = {
         "actor": [_actor(name) for name in options["actors"]],

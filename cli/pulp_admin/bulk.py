@@ -26,14 +26,14 @@ class Word(StrEnum):
 
     DONE = "done"
     ENDED = "ended"
-    """It had ended before: nothing was left to do."""
+    """It had already ended: nothing was left to do."""
     REFUSED = "refused"
     FAILED = "failed"
     UNTRIED = "untried"
 
 
 class Outcome(NamedTuple):
-    """How the request for a task ended, and why; `told` has more fields for a program."""
+    """How the request for a task ended, and why; `told` has more fields for programs."""
 
     word: Word
     reason: str = ""

@@ -13,7 +13,7 @@ _MOST_CHARACTERS: Final = 10_000
 
 
 class CallLog:
-    """Tells of requests, as often as `-v` was given."""
+    """Logs requests, in as much detail as `-v` was repeated."""
 
     def __init__(self, verbosity: int = 0) -> None:
         self._verbosity = verbosity
@@ -33,7 +33,7 @@ class CallLog:
                     hint(f"{mark} {_without_secrets(body)}")
 
     def failed(self, request: str, error: httpx.RequestError) -> None:
-        """Tell of a request without an answer."""
+        """Log a request that got no answer."""
         if self._verbosity:
             hint(f"{_now()} {request}: {type(error).__name__}: {error}")
 
@@ -43,7 +43,7 @@ def _now() -> str:
 
 
 def _without_secrets(body: bytes) -> str:
-    """The JSON of a body; of another body only how long it is, since it may hold anything."""
+    """The JSON of a body. For any other body only its length, since it may hold anything."""
     try:
         text = json.dumps(without_secrets(json.loads(body)), ensure_ascii=False)
     except (ValueError, RecursionError):

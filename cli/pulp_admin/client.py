@@ -29,7 +29,7 @@ _TRIES: Final = 4
 _LONGEST_PAUSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 BULK_PATIENCE_S: Final = 600.0
-"""For so long each request of many waits for a quota."""
+"""How long each of many requests waits for a quota."""
 _PAGE: Final = 1000
 _STREAM_TIMEOUT_S: Final = 35.0
 """The server sends at least a ping on a stream every 15 seconds."""
@@ -40,9 +40,9 @@ class Client:
 
     def __init__(self, config: Config, transport: httpx.BaseTransport | None = None, *, verbosity: int = 0) -> None:
         self.tell: Callable[[str], None] = hint
-        """Called with remarks for the user, such as that the server is asked again."""
+        """Called with remarks for the user, for example before a retry."""
         self.patience_s = _PATIENCE_S
-        """For so long a request waits for a quota that is used up. What concerns many tasks sets it higher."""
+        """How long a request waits if a quota is used up. Commands that concern many tasks set it higher."""
         self._has_told_of_quota = False
         self._config = config
         self._connection = Connection(config, transport)

@@ -39,7 +39,7 @@ def operations(context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def arguments(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """`NAME=` for each argument that is not given yet, and the values of an argument that has only a few."""
+    """`NAME=` for each argument not given yet, and the values of an argument that has only a few."""
     name, equals, begun = incomplete.partition("=")
     found = operation(context, str(context.params.get("operation") or ""))
     parameters = (found or {}).get("parameters") or []

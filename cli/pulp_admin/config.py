@@ -70,7 +70,7 @@ def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Confi
 
 
 def own_folder(path: Path | None) -> Path | None:
-    """Where the client keeps its files: beside the configuration, but not beside /dev/null, which stands for an empty
+    """Where the client keeps its files: next to the configuration, unless that is /dev/null, which means an empty
     one."""
     return path.parent if path is not None and (path.is_file() or not path.exists()) else None
 

@@ -110,7 +110,7 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
 
 
 def _check_secrecy(path: Path, text: str, settings: Mapping[str, ConfigValue]) -> list[str]:
-    """Warn of a password that others may read. One in a user's `admin.conf` is refused, as Pulp 2's client does."""
+    """Warn about a password that others may read. A user's own `admin.conf` is refused, as by Pulp 2's client."""
     if PASSWORD.key not in settings or SITE in path.parents or not path.stat().st_mode & _OTHERS:
         return []
     if is_admin_conf(path, text):

@@ -110,7 +110,7 @@ class Connection:
 
 
 def _remedy(text: str) -> str:
-    """What to do about a certificate, by the words of OpenSSL: other certificates to trust do not mend every one."""
+    """What to do about a certificate, by OpenSSL's message: trusting other certificates does not fix every fault."""
     if "has expired" in text or "not yet valid" in text:
         return "Have the certificate renewed, or set the clock of this machine if that is wrong."
     if "ostname mismatch" in text or "IP address mismatch" in text:

@@ -74,7 +74,7 @@ def discard(app: App, positions: tuple[LogPosition, ...], reason: str | None, is
 
 
 def _act(app: App, action: str, positions: Sequence[LogPosition], reason: str | None) -> list[dict[str, Any]]:
-    """Do it for each; what was done is shown also if the server is away in between."""
+    """Act on each record. What was done is shown even if the server goes away in between."""
     body = {} if reason is None else {"reason": reason}
     is_for_scripts = app.output in ("json", "yaml")
     results: list[dict[str, Any]] = []

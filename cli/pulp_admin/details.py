@@ -74,7 +74,8 @@ def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: boo
 
 
 def _attempts(report: Mapping[str, Any]) -> str:
-    """How often it was tried; empty for once, and between two attempts, where the reason to wait says so."""
+    """How often it was tried; empty for a single attempt, and between two attempts, when the reason for waiting says
+    it."""
     attempt = report.get("attempt") or 0
     if attempt < 2 or report.get("retry_at"):
         return ""
@@ -82,7 +83,7 @@ def _attempts(report: Mapping[str, Any]) -> str:
 
 
 def _reruns(report: Mapping[str, Any]) -> str:
-    """Which task it runs again, and which ones run it again; empty for most."""
+    """Which task it reruns, and which tasks rerun it; empty for most."""
     again, reruns = report.get("rerun_of"), report.get("reruns") or []
     parts = [f"It runs task {again} again."] if again else []
     if reruns:

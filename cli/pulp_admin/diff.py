@@ -23,7 +23,7 @@ _ABSENT: Final = object()
 
 
 class Difference(NamedTuple):
-    """One field that differs; None where there is no such field, as where it is null."""
+    """One field that differs. A missing field is None, as is a null one."""
 
     field: str
     """Its path in the report, such as `error.description` or `progress_reports[0].done`."""
@@ -67,7 +67,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
 
 
 def _is_nothing(value: object) -> bool:
-    """Whether there is no value: an object whose fields have come now was null, or empty, before."""
+    """Whether there is no value: an object that has fields now was null or empty before."""
     return value is _ABSENT or value is None or value in ({}, [])
 
 

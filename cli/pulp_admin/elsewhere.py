@@ -1,4 +1,4 @@
-"""Commands of Pulp 2's client that are not here: what is done instead."""
+"""Commands of Pulp 2's client that do not exist here, and what to do instead."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -58,7 +58,7 @@ class Filters:
         return {name: value for name, value in given.items() if value}
 
     def __str__(self) -> str:
-        """The filters in words, for a question; empty if there are none."""
+        """The filters in words, for a question; empty without filters."""
         words = {
             "state": _any_of(state.guide for state in self.states),
             "tag": " and ".join(self.tags),

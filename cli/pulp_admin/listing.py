@@ -76,7 +76,7 @@ def list_of_repository(app: App, repo_id: str, states: tuple[StateWord, ...], li
 
 
 def _states(filters: Filters, *, show_all: bool) -> tuple[StateWord, ...]:
-    """The states to ask for. A request without any filter would leave out what has ended long ago, as in Pulp 2."""
+    """The states to ask for. A request without any filter would leave out tasks that ended long ago, as in Pulp 2."""
     if filters.states or not show_all:
         return filters.states or UNFINISHED
     return () if filters.params() else EVERY_STATE

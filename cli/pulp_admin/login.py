@@ -46,7 +46,7 @@ def login(app: App, **given: str | None) -> None:
     if username is None:
         context = click.get_current_context()
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
-    app.flags["username"] = username  # neither a session nor a token of the environment makes another token
+    app.flags["username"] = username  # neither a session nor a token from the environment can create a token
     client = app.client
     earlier = client.sessions.recall(client.url)
     client.sessions.check()
@@ -72,7 +72,7 @@ def logout(app: App) -> None:
     try:
         client.end(session)
     except Failure as failure:
-        if failure.code != DENIED:  # else it had ended already
+        if failure.code != DENIED:  # otherwise it had already ended
             until = _second(session.expires_at)
             hint(f"The server could not end the session, which expires at {until}: {failure.message}")
     client.sessions.forget(client.url)
@@ -80,7 +80,7 @@ def logout(app: App) -> None:
 
 
 def _token(client: "Client") -> dict[str, Any]:
-    """Let the server make a token. Raises `Failure`, also for a server that makes none."""
+    """Let the server create a token. Raises `Failure`, also if the server does not create tokens."""
     name = f"login on {socket.gethostname()[:_MOST_CHARACTERS]} {uuid4().hex[:8]}"
     try:
         return dict(client.create(_TOKENS, {"name": name, "expires_in_seconds": int(_LIFETIME.total_seconds())}))

@@ -91,7 +91,7 @@ def cli(context: click.Context, /, output: str, verbosity: int, **flags: Any) ->
 
 
 def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
-    """Run a command line; the exit code. Never raises for what a user does."""
+    """Run a command line and return the exit code. Never raises for a user's mistake."""
     used = app or App({})
     return edge.run(cli, arguments, program="pulp-admin", explain=partial(_explain, used), obj=used)
 

@@ -15,7 +15,7 @@ _MAX_REQUESTS: Final = 25
 
 
 def noted(client: "Client", reports: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Return a line for each task. Each reason takes a request, so only the first tasks of a long list have one."""
+    """Return a line for each task. Each reason needs a request, so only the first tasks of a long list have one."""
     lines, requests = [], 0
     for report in reports:
         state = state_of_report(report)

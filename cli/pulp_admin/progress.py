@@ -17,14 +17,14 @@ _WORDS: Final = ("step", "message", "state", "status", "phase")
 
 
 class Count(NamedTuple):
-    """How much is done; `total` is None where it is unknown."""
+    """How much is done; `total` is None if it is unknown."""
 
     done: int
     total: int | None
 
 
 class Counts(NamedTuple):
-    """What a progress object counts; None for what it does not."""
+    """What a progress object counts; None for anything it does not."""
 
     items: Count | None = None
     items_left: int | None = None
@@ -134,7 +134,7 @@ def _sizes(count: Count) -> str:
 
 
 def _step(progress: object) -> str:
-    """The last part that is under way, else what the object itself says."""
+    """The last part in progress, else the state of the object itself."""
     if not isinstance(progress, dict):
         return ""
     under_way = [name for name, part in _named(progress) if part.get("state") == "IN_PROGRESS"]

@@ -1,4 +1,4 @@
-"""Takes secrets out of what is shown or passed on. Pure."""
+"""Removes secrets from what is shown or passed on. Pure."""
 
 import re
 from collections.abc import Mapping

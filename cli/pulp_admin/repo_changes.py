@@ -64,6 +64,6 @@ def amend(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
 
 
 def take_away(app: App, repo_id: str, *, watch: bool) -> None:
-    """Remove a repository, and print what the guide prints for every task."""
+    """Remove a repository, and print the guide's message for a submitted task."""
     accepted = app.client.delete(path_of(find(app.client, repo_id)))
     tell_accepted(app, id_in(accepted["task"]), watch=watch)

@@ -1,4 +1,4 @@
-"""Repositories as the server reports them: found by their id, and described for people."""
+"""Repositories as the server reports them: found by id, and described for people."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ COUNTS: Final = {
     "modules": "Modules",
     "tree_files": "Tree Files",
 }
-"""What a sync counts, as it is printed."""
+"""What a sync counts, as printed."""
 
 
 def find(client: "Client", repo_id: str) -> dict[str, Any]:

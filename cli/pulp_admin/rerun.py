@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
 
 _FAILED: Final = (state_of("failed"),)
-"""What `--all` means where no state is named."""
+"""What `--all` means if no state is named."""
 _WORST_FIRST: Final = (1, 3, 4, 0)
 """Exit codes of `watch`: failed, cancelled, skipped, successful."""
 
@@ -109,8 +109,8 @@ def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: boo
 
 
 def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_followed: bool) -> None:
-    # One after the other, so that tasks on one resource come in the order in which they came the first time. The keys
-    # make one task of a request whose answer is lost.
+    # One after the other, so that tasks on one resource keep their order. The keys keep a request from making a second
+    # task if its answer is lost.
     app.client.patience_s = BULK_PATIENCE_S
     results = act_on(tasks, partial(_run_again, app.client, body, _new_key()), at_once=1)
     show_results(app, results, "run again", partial(_new_tasks, results))

@@ -25,7 +25,7 @@ PREVIEW: Final = api_path("v3", "task-schedules", "preview")
 
 
 def time_options(command: F) -> F:
-    """Adds the options that say when."""
+    """Adds the options for when to run."""
     for option in reversed(
         (
             click.option("--cron", metavar="FIELDS", help="Minute, hour, day of the month, month, day of the week."),
@@ -46,7 +46,7 @@ def time_options(command: F) -> F:
 
 
 def task_options(command: F) -> F:
-    """Adds the options that say what, and how it goes on."""
+    """Adds the options for what to submit, and for missed and overlapping runs."""
     for option in reversed(
         (
             click.option(
@@ -81,7 +81,7 @@ def task_options(command: F) -> F:
 
 
 def body_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a request, without arguments and without what was not given."""
+    """The body of a request, without arguments and without options that were not given."""
     at, start = options.get("at"), options.get("start")
     given = {
         "cron": options.get("cron"),

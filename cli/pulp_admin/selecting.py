@@ -84,9 +84,9 @@ def show_dry_run(app: App, tasks: Sequence[Report], what: str) -> None:
 
 
 def ask(selection: TaskSelection, tasks: Sequence[Report], verb: str, which: str) -> None:
-    """Return if the user agrees. `which` names the kind of tasks where no filter was given.
+    """Return if the user agrees. `which` names the kind of tasks if there is no filter.
 
-    Ends the command where the answer is no, and with a usage error where nobody can be asked.
+    Ends the command if the answer is no, and with a usage error if nobody can be asked.
     """
     chosen = str(selection.filters)
     kinds = Counter(str(task["task_type"]) for task in tasks).most_common(_MOST_KINDS + 1)

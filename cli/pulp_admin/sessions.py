@@ -28,7 +28,7 @@ class Session:
 
 
 class Sessions:
-    """The sessions of this user by the URL of the server. Without a folder there are none."""
+    """The sessions of this user, by the server's URL; none without a folder."""
 
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / _NAME

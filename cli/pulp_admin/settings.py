@@ -12,7 +12,7 @@ LONGEST_TIMEOUT_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSetting:
-    """One setting. An option goes before the environment, and that before the configuration files."""
+    """One setting. An option overrides the environment, which overrides the configuration files."""
 
     sentence: str
     key: str = ""

@@ -13,12 +13,12 @@ watch_option = click.option("--watch", is_flag=True, help="Follow the task until
 
 
 def accepted(app: App, body: dict[str, Any], *, watch: bool, key: str | None = None) -> None:
-    """Submit a task, and print what the guide prints."""
+    """Submit a task, and print the guide's message."""
     tell_accepted(app, app.client.submit(body, key), watch=watch)
 
 
 def tell_accepted(app: App, task_id: str, *, watch: bool) -> None:
-    """Print what the guide prints for a submitted task; with `watch`, follow it and exit with its outcome."""
+    """Print the guide's message for a submitted task; with `watch`, follow it and exit with its outcome."""
     text = ["Request accepted", "", f'check status of task {task_id} with "pulp-admin tasks details"']
     if not watch:
         show(app.output, {"task_id": task_id}, lambda: text)

@@ -110,7 +110,7 @@ def _table(rows: Sequence[Mapping[str, Any]], by: str) -> Iterator[str]:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    """OTHER is what was cancelled or skipped."""
+    """OTHER counts cancelled and skipped tasks."""
     done, failed = _of(row, "Successful"), _of(row, "Error")
     times = (_times(row["waited_seconds"]), _times(row["ran_seconds"]))
     return [str(row["tasks"]), str(failed), str(row["tasks"] - done - failed), *times]

@@ -21,15 +21,15 @@ _FIELDS: Final = (
 _MOST: Final = 100
 """How many tasks of each kind are shown; a screen has fewer lines."""
 _LEAST_GAP_S: Final = 1.0
-"""Between two looks, however many events there are."""
+"""The shortest time between two reads, however many events there are."""
 _LONGEST_GAP_S: Final = 5.0
-"""Heartbeats of workers are no events."""
+"""Workers' heartbeats are not events."""
 _FAILURE: Final = "failure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What the server told at one time."""
+    """What the server reported at one time."""
 
     counts: Mapping[str, int]
     """How many tasks are in each state, in the words of the v3 dialect."""
@@ -53,7 +53,7 @@ class Viewer(Protocol):
 
 
 class TopFeed:
-    """Looks, and looks again after each event, at most once a second."""
+    """Reads the state once, and again after each event, at most once a second."""
 
     def __init__(self, client: "Client", *, shows_all: bool = False) -> None:
         client.tell = lambda _: None  # a remark would be written across the screen
@@ -95,17 +95,17 @@ class TopFeed:
         return None if detail is None else str(detail)
 
     def look_soon(self) -> None:
-        """Look again without waiting for an event."""
+        """Read again without waiting for an event."""
         self._stale.set()
 
     def start(self, viewer: Viewer) -> None:
-        """Tell a viewer from now on, until `stop`."""
+        """Report to a viewer from now on, until `stop`."""
         # As daemons: a thread that waits for the next event must not keep the program from its end.
         for work in (self._listen, self._watch):
             Thread(target=_guarded(work, viewer), daemon=True).start()
 
     def stop(self) -> None:
-        """Tell nothing any more."""
+        """Stop reporting."""
         self._stopped.set()
         self._stale.set()
 

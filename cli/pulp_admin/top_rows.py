@@ -24,14 +24,14 @@ class ShownColumn(NamedTuple):
 
 
 _FIXED: Final = (("STATE", 10, 0), ("OPERATION", 14, 0), ("WHO", 8, 100), ("WAITED", 6, 0), ("RAN", 6, 0))
-"""Name, width, and from which width of the terminal on it is shown."""
+"""Name, width, and the narrowest terminal that shows it."""
 _LAST: Final = (("WORKER", 16, 120), ("QUEUE", 12, 140))
 _PADDING: Final = 2
 """What the table adds to each column."""
 _SCROLLBAR: Final = 2
 _SHORTEST: Final = 8
 _WIDE: Final = 48
-"""From here on a half of the screen has room for the oldest wait."""
+"""From this width on, half of the screen has room for the oldest wait."""
 
 
 def columns_for(width: int) -> list[ShownColumn]:

@@ -62,7 +62,7 @@ def _utc_now() -> datetime:
 
 
 class _Seen(Message):
-    """The server told something."""
+    """The server reported something."""
 
     def __init__(self, picture: Picture) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Seen(Message):
 
 
 class _Connected(Message):
-    """Whether events come."""
+    """Whether events arrive."""
 
     def __init__(self, why_not: str | None) -> None:
         super().__init__()
@@ -233,14 +233,14 @@ class TopScreen(App[Exception]):
 
     @on(_Seen)
     def _on_seen(self, message: _Seen) -> None:
-        """Show what the server told."""
+        """Show what the server reported."""
         self._picture = message.picture
         if not self._is_paused:
             self._draw()
 
     @on(_Connected)
     def _on_connected(self, message: _Connected) -> None:
-        """Say whether the events come."""
+        """Show whether events arrive."""
         self._why_not = message.why_not
         self._draw_head()
 
@@ -255,7 +255,7 @@ class TopScreen(App[Exception]):
         message.work()
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Show only what has the text."""
+        """Show only rows that contain the text."""
         self._wanted = message.value.strip()
         self._draw()
 
@@ -278,7 +278,7 @@ class TopScreen(App[Exception]):
         self.push_screen(Sheet("Keys", _HELP))
 
     def action_pause(self) -> None:
-        """Keep what is shown as it is, or go on."""
+        """Pause the display, or resume it."""
         self._is_paused = not self._is_paused
         self._draw()
 

@@ -127,10 +127,10 @@ class BarView:
             self._live.start(refresh=True)
 
     def idle(self) -> None:
-        """Somebody looks, or the terminal ends this process."""
+        """Somebody is watching, or the terminal ends this process."""
 
     def remark(self, text: str) -> None:
-        """On the same terminal it has to be above the bar."""
+        """On the same terminal it must appear above the bar."""
         from rich.text import Text
 
         if self._live.is_started and sys.stderr.isatty():

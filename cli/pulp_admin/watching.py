@@ -24,13 +24,13 @@ _PATIENCE_S: Final = 600.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
 _FAILURE: Final = "failure"
-"""The event by which the server ends a stream that cannot go on."""
+"""The event with which the server ends a stream that cannot go on."""
 
 
 @dataclass
 class Pauses:
-    """How long to wait before the next connection: longer after each that brought nothing, and never the same for many
-    who lost theirs at once."""
+    """How long to wait before the next connection: longer after each that brought nothing, and different for clients
+    that lost theirs at the same time."""
 
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic

@@ -11,7 +11,7 @@ from pulp_admin.paths import id_in
 
 
 def why_lines(found: Mapping[str, Any]) -> list[str]:
-    """The reasons of the server, each with what to do, and who is before the task on each of its resources."""
+    """The server's reasons, each with what to do, and the tasks ahead on each resource."""
     reasons = found["reasons"]
     if not reasons:
         return wrap("Why:   ", found["message"])

@@ -17,13 +17,13 @@ COLUMNS: Final = (
 _FIRST: Final = (
     *("ID", "STATE", "OPERATION", "RAN", "WAITED", "RESOURCES", "NOTE", "WHO", "QUEUE", "WORKER", "SUBMITTED"),
 )
-"""In a terminal that is too narrow for all columns: what is left out last comes first."""
+"""The columns by importance: a narrow terminal leaves out the last ones first."""
 _LONGEST: Final = 24
-"""A cell of a terminal; a note may be as long as there is room."""
+"""The widest cell on a terminal; only a note may use all the room there is."""
 _SHORTEST: Final = {"RESOURCES": 12, "NOTE": 20}
-"""What may be cut to this, where the room is short: less of it would say nothing."""
+"""Columns that may be cut to this width if room is short; less would say nothing."""
 _NARROW: Final = 100
-"""Below so many columns ids are cut to their first digits, as many as tell them apart."""
+"""In a terminal narrower than this, ids are cut to as many digits as tell them apart."""
 _CUTS: Final = (13, 18, 23, 28)
 _GAP: Final = "  "
 

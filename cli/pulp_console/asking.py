@@ -1,4 +1,4 @@
-"""A question before what cannot be undone."""
+"""Asks before an action that cannot be undone."""
 
 import sys
 from collections.abc import Callable
@@ -19,8 +19,8 @@ def yes_option(command: F) -> F:
 
 
 def confirm(question: str, *, is_sure: bool) -> None:
-    """Returns if it may be done. Ends the command with `DECLINED` for a no, and with a usage error where nobody can
-    be asked."""
+    """Returns if the user agrees. Ends the command with `DECLINED` for a no, and with a usage error if nobody can be
+    asked."""
     if is_sure:
         return
     if not can_ask():

@@ -34,9 +34,9 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Bash(BashComplete):
-    """Completion by bash of words that hold a colon or an equals sign, where bash itself breaks words.
+    """Completion in bash of words with a colon or an equals sign, at which bash breaks words.
 
-    It is given the line up to the cursor; bash takes only what comes behind the last break.
+    The script passes the line up to the cursor; bash replaces only the part after the last break.
     """
 
     source_template = _BASH

@@ -25,11 +25,11 @@ def run(
     full: Callable[[OSError], int] | None = None,
     obj: object = None,
 ) -> int:
-    """Run a command line; its exit code. `explain` says what went wrong, and with which exit code.
+    """Run a command line and return its exit code.
 
-    `full` does so where a disk is full or broken, which concerns the output or a file (default: `unwritable`).
-
-    Whatever became of the output, nothing is left to write, so that the process ends with this code.
+    `explain` turns an error into a message and an exit code; `full` does so if a disk is full or broken, which concerns
+    the output or a file (default: `unwritable`). Afterwards nothing is left to write, whatever became of the output, so
+    the process ends with this code.
     """
     open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -44,7 +44,8 @@ def run(
 
 
 def end(code: int) -> Never:
-    """End the process with this code. Ctrl-C from now on ends it at once, as by the signal and without a traceback."""
+    """End the process with this code. From now on Ctrl-C ends it at once, like the signal would, without a
+    traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
@@ -85,7 +86,7 @@ def _code(
 
 
 def _was_interrupted(error: OSError) -> bool:
-    """Whether click could not write the line that it begins after Ctrl-C."""
+    """Whether click failed to write the line break after Ctrl-C."""
     return isinstance(error.__context__, KeyboardInterrupt)
 
 
@@ -134,14 +135,14 @@ def _closed_pipe() -> int:
 
 
 def unwritable(error: OSError) -> int:
-    """Say that the output or a file cannot be written; the exit code."""
+    """Report that the output or a file cannot be written, and return the exit code."""
     failed(f"Something cannot be written, the output or a file: {error.strerror}.")
     _discard(sys.stdout)
     return UNWRITABLE
 
 
 def _settle(stream: TextIO) -> None:
-    """Write what a stream still holds, or drop it: Python ends with 120 if it cannot write it at its own end."""
+    """Write what a stream still holds, or drop it: Python would exit with 120 if it could not write it at exit."""
     try:
         stream.flush()
     except OSError:
@@ -169,6 +170,6 @@ def open_what_is_closed() -> None:
 
 
 def _encode_anything(stream: TextIO | Any) -> None:
-    """A character that the terminal's encoding lacks is written as its escape, rather than raised."""
+    """Write characters that the terminal's encoding lacks as escapes, instead of raising an error."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")

@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-# C0, DEL and C1 (which hold CSI and OSC); line and paragraph separators; what changes the direction of text or hides
-# in it; and halves of a surrogate pair, which no output can encode.
+# C0, DEL and C1 (which include CSI and OSC); line and paragraph separators; characters that change the direction of
+# text or are invisible; and halves of a surrogate pair, which no output can encode.
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )

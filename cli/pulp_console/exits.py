@@ -1,6 +1,6 @@
-"""The exit codes that both commands use: those of sysexits.h, and what a shell reports of a signal.
+"""The exit codes that both commands use: those of sysexits.h, and a shell's codes for signals.
 
-Numbers, not `os.EX_…`: the client also runs where the operating system does not define those.
+They are numbers instead of `os.EX_…`, because not every operating system defines those.
 """
 
 from typing import Final

@@ -8,7 +8,7 @@ import click
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'sync'?`, or nothing where no known word is near."""
+    """` Did you mean 'sync'?`, or nothing if no known word is similar."""
     import difflib  # slow to import, and only for mistakes
 
     near = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
@@ -23,9 +23,9 @@ def examples(*lines: str) -> str:
 
 
 class Group(click.Group):
-    """A group that suggests a command for one that it does not know.
+    """A group that suggests a command for an unknown one.
 
-    `elsewhere` says for commands of another program that are not here what to do instead.
+    For commands that only another program has, `elsewhere` says what to do instead.
     """
 
     group_class = type
@@ -64,7 +64,7 @@ class LazyGroup(Group):
 
 
 class Choice(click.Choice[str]):
-    """One of some words, in any case, that suggests one for a word that it does not know."""
+    """A choice of words, in any case, that suggests a word for an unknown one."""
 
     def __init__(self, choices: Iterable[str]) -> None:
         super().__init__(list(choices), case_sensitive=False)

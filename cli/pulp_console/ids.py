@@ -1,4 +1,4 @@
-"""Ids of tasks in the forms in which people paste them. Pure: nothing is asked of a server."""
+"""Ids of tasks in the forms in which people paste them. Pure: it does not ask the server."""
 
 import re
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import click
 
 LEAST_DIGITS: Final = 4
-"""Hexadecimal digits that the beginning of an id needs."""
+"""How many hexadecimal digits the beginning of an id needs."""
 _WRAPPED: Final = re.compile(
     r"(?:https?://[^/\s]+)?/pulp/api/v[23]/tasks/(?P<href>[^/\s]+)/?"
     r"|prn:core\.task:(?P<prn>\S+)|urn:uuid:(?P<urn>\S+)|\{(?P<braces>[^{}\s]+)\}",
@@ -24,7 +24,7 @@ class TaskId(NamedTuple):
     """An id of a task, or its beginning."""
 
     text: str
-    """A UUID in lower case with its hyphens; of a beginning the hexadecimal digits alone."""
+    """A UUID in lower case with hyphens, or, for a beginning, only the hexadecimal digits."""
     is_whole: bool
 
 

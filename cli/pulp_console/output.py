@@ -125,7 +125,7 @@ def cells_of(text: str) -> int:
 
 
 def cropped(text: str, width: int) -> str:
-    """The text, or what fits of it into `width` columns with an ellipsis behind it."""
+    """The text, or as much of it as fits into `width` columns, followed by an ellipsis."""
     if cells_of(text) <= width:
         return text
     if text.isascii():
@@ -136,7 +136,7 @@ def cropped(text: str, width: int) -> str:
 
 
 def pad(text: str, width: int) -> str:
-    """The text with blanks behind it, `width` columns in all."""
+    """The text padded with blanks to `width` columns."""
     return text + " " * (width - cells_of(text))
 
 
@@ -160,7 +160,6 @@ def failed(text: str, *, to_stdout: bool = False) -> None:
 
 
 def remark(text: str, *, nl: bool = True) -> None:
-    """Write to standard error as it is. If that cannot be written, the command goes on, and its exit code says how it
-    ended."""
+    """Write to standard error unchanged. If that fails, the command goes on, and its exit code says how it ended."""
     with contextlib.suppress(OSError):
         click.echo(text, nl=nl, err=True)

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 FORMS: Final = "5m, 2h30m, 3d ago, today, yesterday, 2026-11-24 or 2026-11-24T12:00:00Z"
-"""Examples of what is understood, for messages and help."""
+"""Examples of accepted times, for messages and help."""
 _UNITS: Final = {
     "s": "seconds",
     "sec": "seconds",
@@ -28,8 +28,8 @@ _PART: Final = re.compile(r"(\d{1,9})\s*([a-z]+?)s?(?=[\d\s]|$)\s*")
 def parse_time(text: str, now: datetime) -> datetime:
     """The time that a text names, with its zone. Raises `ValueError`.
 
-    An age counts back from `now` (`5m`, `2h30m`, `3 days ago`); `now`, `today` and `yesterday` are of the zone of
-    `now`; all else is RFC 3339 or a date, in the zone of `now` where none is named.
+    An age counts back from `now` (`5m`, `2h30m`, `3 days ago`). `now`, `today` and `yesterday` use the zone of `now`.
+    Anything else is RFC 3339 or a date, in the zone of `now` unless it names one.
     """
     words = text.strip().lower()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -39,7 +39,7 @@ def parse_time(text: str, now: datetime) -> datetime:
     try:
         if age is not None:
             return now - age
-        # The zone's plus sign may have become a blank on its way.
+        # The zone's plus sign may have been turned into a blank.
         found = datetime.fromisoformat(re.sub(r"(\d:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text.strip()))
         return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
     except (ValueError, OverflowError):
@@ -52,12 +52,12 @@ def local_now() -> datetime:
 
 
 def time_text(time: datetime | None) -> str:
-    """A time as it is printed for people: RFC 3339 in UTC, to the second; `-` for none."""
+    """A time as printed for people: RFC 3339 in UTC, to the second; `-` for none."""
     return "-" if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as it is printed for people: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`."""
+    """A duration as printed for people: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`."""
     whole = round(seconds)
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f}s"

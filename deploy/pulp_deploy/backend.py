@@ -42,7 +42,7 @@ class BackendOptions:
     brokers: int | None = None
     """1 or 3; None: as many as the data folder was created with, else 1."""
     partitions: int = PARTITIONS
-    """Of the events topic, when it is created."""
+    """The number of partitions of a new events topic."""
     kafka_port: int | None = None
     postgres_port: int | None = None
     postgres_connections: int = CONNECTIONS
@@ -71,7 +71,7 @@ class Backend:
         self.kafka_security = dict.fromkeys(theirs, "") if self.owns_kafka else theirs
         """How the processes of the stack connect to it: settings by their names."""
         self.kafka_client_file: Path | None = None
-        """Of our own Kafka, for its tools."""
+        """The client configuration for the tools of our own Kafka."""
         self.postgres = options.given_postgres or ""
         self._server_account = server_account(None if options.user == ROOT else options.user)
         self.account = None if options.user == ROOT else self._server_account

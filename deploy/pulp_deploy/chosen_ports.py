@@ -35,7 +35,7 @@ class WantedPorts:
 def choose(
     wanted: WantedPorts, before: Ports | None, *, brokers: int, free: Callable[[int], list[int]] = free_ports
 ) -> Ports:
-    """The ports to use; `free` returns that many free ports. Raises `PortInUse` if there are none left."""
+    """The ports to use; `free` returns the given number of free ports. Raises `PortInUse` if none are left."""
     count = 2 * brokers
     if before is not None and len(before.kafka) != count:
         before = None

@@ -21,7 +21,7 @@ class Administrator(NamedTuple):
     """What a start found or did."""
 
     password: str | None
-    """Of the user `admin`; None if the data folder lacks it because somebody has changed or removed that user."""
+    """The password of the user `admin`; None if somebody has changed or removed that user."""
     is_new: bool
     """This start created the administrator."""
 
@@ -40,7 +40,7 @@ def kept_password(folder: Path) -> str | None:
 
 
 def random_password() -> str:
-    """Of 144 bits."""
+    """A random password of 144 bits."""
     return secrets.token_urlsafe(18)
 
 
@@ -77,7 +77,7 @@ def users_client_file(env: Mapping[str, str]) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether we may write a client configuration there: in our own folder, where there is none or one of ours."""
+    """Whether we may write a client configuration there: the folder is ours, and it has none or one that we wrote."""
     try:
         path = resolved(path.parent) / path.name
         close_folder(path.parent)

@@ -3,9 +3,9 @@
 from typing import Final
 
 PARTITIONS: Final = 8
-"""Of the events topic, when it is created."""
+"""The number of partitions of a new events topic."""
 
 KAFKA_PORT: Final = 9092
-"""Of the first broker of a local stack; the others have the next ones."""
+"""The port of the first broker of a local stack; further brokers use the following ones."""
 POSTGRES_PORT: Final = 24815
-"""Of the Postgres of a local stack."""
+"""The port of Postgres in a local stack."""

@@ -81,7 +81,7 @@ class Owner:
     identity: Identity
     since: datetime
     url: str | None = None
-    """Of the API, once everything is ready."""
+    """The URL of the API, once everything is ready."""
 
 
 class DataFolder:

@@ -75,9 +75,9 @@ def utc(seconds: float) -> str:
 
 
 class FewRepetitions(logging.Filter):
-    """Lets a line of aiokafka pass once in ten seconds, as `pulp_events.kafka.Seldom` does with those of librdkafka.
+    """Lets a line of aiokafka pass once in ten seconds, as `pulp_events.kafka.Seldom` does for librdkafka.
 
-    Lines that differ in their numbers alone count as one. The next one tells in `left_out` how many there were.
+    Lines that differ only in their numbers count as one. The next line says in `left_out` how many were suppressed.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""`pulp-tasks-probe`: whether the process beside it is at work, by its heartbeat. For the probes of containers.
+"""`pulp-tasks-probe`: whether the process in its container is at work, by its heartbeat. For the probes of containers.
 
-Uses the standard library only: a probe runs every few seconds in each container.
+It uses only the standard library, because a probe runs every few seconds in each container.
 """
 
 import os

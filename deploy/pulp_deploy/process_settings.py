@@ -128,7 +128,7 @@ def archive() -> Iterator[Section]:
 
 
 def waiting() -> Iterator[Section]:
-    """What a command reads that waits for Kafka or Postgres, beside where they are."""
+    """The settings of a command that waits for Kafka or Postgres, besides where they are."""
     from pulp_runtime.installation import Installation
 
     yield Section("Settings", settings_of(setting_of(Installation, "startup_timeout_s")))
@@ -161,7 +161,8 @@ def draining() -> Iterator[Section]:
 
 
 def up() -> Iterator[Section]:
-    """What a local stack reads before it starts anything, beside which Kafka and Postgres to use instead of its own."""
+    """The settings that a local stack reads before it starts anything, besides which Kafka and Postgres to use instead
+    of its own."""
     yield local_stack()
     yield from waiting()
 

@@ -47,7 +47,7 @@ class Services:
     def _command(self, name: str, command: str, more: Mapping[str, str], *, metrics: int = 0) -> Command:
         """`metrics` is how far the port of its metrics is from the one that is asked for."""
         port = self.environment.get(_METRICS_PORT, "").strip()
-        if port.isdecimal():  # else the process says what is wrong with it
+        if port.isdecimal():  # otherwise the process itself reports the fault
             more = {**more, _METRICS_PORT: str(int(port) + metrics)}
         return Command(
             name=name,

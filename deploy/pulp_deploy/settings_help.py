@@ -46,7 +46,7 @@ class _SettingOption(click.Option):
 
 
 def setting_option(*names: str, setting: str, **others: Any) -> Callable[[Any], Any]:
-    """An option of a `SettingsCommand` that goes before the setting of this name."""
+    """An option of a `SettingsCommand` that overrides the setting of this name."""
     return click.option(*names, cls=_SettingOption, setting=setting, **others)
 
 

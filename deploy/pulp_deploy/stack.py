@@ -107,7 +107,7 @@ class Stack:
         self._is_down = threading.Event()
         self.api_port = options.api_port or API_PORT
         self.admin_password: str | None = None
-        """Of the user `admin`, once `up` has returned; None if the data folder does not have it."""
+        """The password of the user `admin`, once `up` has returned; None if the data folder does not have it."""
 
     @property
     def url(self) -> str:

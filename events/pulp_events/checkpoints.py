@@ -22,7 +22,7 @@ class Covered(NamedTuple):
     partition: int
     next_offset: int
     end: int
-    """Of the events topic's partition."""
+    """The end offset of the partition of the events topic."""
     checkpoint_ms: int
     """The broker's time of the checkpoint."""
     waiting_since_ms: int | None
@@ -35,7 +35,7 @@ class Covered(NamedTuple):
 
 
 def last_records(servers: Servers, topic: str) -> dict[int, Record]:
-    """The last record of each partition of the topic of checkpoints; {} if there is no such topic.
+    """The last record of each partition of the topic of checkpoints; {} if the topic does not exist.
 
     Raises `LogUnavailable`.
     """
@@ -43,7 +43,7 @@ def last_records(servers: Servers, topic: str) -> dict[int, Record]:
 
 
 def all_records(servers: Servers, topic: str) -> Iterator[Record]:
-    """All records of the topic of checkpoints, each partition in order; none if there is no such topic."""
+    """All records of the topic of checkpoints, each partition in order; none if the topic does not exist."""
     return _from(servers, topic, last=False)
 
 

@@ -43,7 +43,7 @@ class Setting:
     least: float = 0
     most: float | None = None
     choices: tuple[str, ...] = ()
-    """Words that are allowed, in any case. Of a `bool` the second one is true."""
+    """The allowed words, in any case. For a `bool`, the second one is true."""
     parse: Callable[[str, str], Any] | None = None
     """Converts the name and the text to the value. Raises `SettingsError`."""
     allowed: str = ""

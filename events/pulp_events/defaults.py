@@ -8,4 +8,4 @@ STARTUP_TIMEOUT_S: Final = 60.0
 WORKER_CONCURRENCY: Final = 4
 """How many tasks a worker runs at once."""
 WORKER_LEASE_S: Final = 6.0
-"""Without a heartbeat for so long a worker counts as lost, unless it registered with another lease."""
+"""A worker without a heartbeat for this long counts as lost, unless it registered with another lease."""

@@ -63,7 +63,7 @@ class UndecodableRecord(PulpError):
 
 
 class TaskError(PulpError):
-    """A task cannot do what was asked."""
+    """The request does not apply to the task."""
 
     def __init__(self, task_id: UUID | str, message: str) -> None:
         super().__init__(message)
@@ -108,7 +108,7 @@ class TaskNotPurgeable(TaskError):
 
 
 class LogError(PulpError):
-    """Kafka did not do what was asked."""
+    """Kafka did not carry out the request."""
 
 
 class LogUnavailable(LogError):
@@ -148,7 +148,7 @@ class OffsetOutOfRange(TopicMismatch):
 
 
 class HistoryError(PulpError):
-    """The history does not tell what was at the moment that was asked for."""
+    """The history cannot answer for the requested moment."""
 
 
 class BeforeHistory(HistoryError):

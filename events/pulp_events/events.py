@@ -102,7 +102,7 @@ class Retry(Struct, frozen=True, gc=False):
     """How often a task is tried again after a failure, and how long it waits before each further attempt."""
 
     retries: Annotated[int, Meta(ge=0, le=100)]
-    """Further attempts, beside the first."""
+    """Further attempts, besides the first."""
     backoff_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
     """The wait before the first of them, which doubles with each. A part of up to a half is left out at random."""
     max_backoff_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
@@ -229,7 +229,8 @@ class Unparked(Struct, frozen=True, kw_only=True, gc=False):
 
     action: Unparking
     offset: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    """Of the record that parks the task, in the partition of this event. If another one parks it, nothing happens."""
+    """The offset of the record that parks the task, in the partition of this event. If another record parks it, nothing
+    happens."""
     reason: Annotated[str, Meta(max_length=1024)] | None = None
     request: RequestFacts | UnsetType = UNSET
 

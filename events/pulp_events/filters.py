@@ -142,10 +142,10 @@ class Filter(
 
 
 class Origins:
-    """The origins of the tasks that were seen last, within a bounded memory. For one thread at a time.
+    """The origins of the most recently seen tasks, within bounded memory. For one thread at a time.
 
-    A task's origin is the first `accepted` of it in the log. Of one whose `accepted` came twice with different content,
-    which no program of this system writes, the second may count once the first is forgotten.
+    A task's origin is its first `accepted` in the log. If a task has two `accepted` with different content, which no
+    program of this system writes, the second may count once the first is forgotten.
     """
 
     def __init__(self, most: int = 20_000) -> None:
@@ -161,7 +161,7 @@ class Origins:
         return self.look_up_pairs((event.task_id, _origin_in(event)) for event in events)
 
     def look_up_pairs(self, events: Iterable[tuple[UUID, Origin | None]]) -> "LookUp":
-        """Like `look_up`, for events of which only the task is known, and the origin for an `accepted` event."""
+        """Like `look_up`, for events that are known only by their task, and by the origin for an `accepted` event."""
         return LookUp(self, list(events))
 
     def offer(self, found: Mapping[UUID, Origin]) -> None:
@@ -204,9 +204,9 @@ class LookUp:
         return missing
 
     def origins(self, found: Mapping[UUID, Origin | None] = MappingProxyType({})) -> "list[Origin | None]":
-        """The origin of each event's task, with what was found of the missing ones; all of it is remembered.
+        """The origin of each event's task, including the missing ones that were found; all are remembered.
 
-        What `found` leaves out has no `accepted` in the log.
+        A task that `found` leaves out has no `accepted` in the log.
         """
         known: dict[UUID, Origin | None] = {**dict.fromkeys(self.missing), **found, **self._found}
         origins = []
@@ -224,7 +224,7 @@ def _origin_in(event: Event | UnknownEvent) -> Origin | None:
 
 
 def _texts(name: str, values: Iterable[object]) -> Iterator[str]:
-    """The values: a text alone would be taken for its letters."""
+    """The values: a single text would be taken for a sequence of letters."""
     if isinstance(values, str | bytes):
         raise BadInput(f"{name}={values!r}: a list of values is expected, such as [{values!r}]")
     for value in values:
@@ -234,7 +234,7 @@ def _texts(name: str, values: Iterable[object]) -> Iterator[str]:
 
 
 def _ids(name: str, values: Iterable[object]) -> Iterator[UUID]:
-    """The values as UUIDs, also from their texts: no event is about a text."""
+    """The values as UUIDs, converted from texts: events have UUIDs."""
     if isinstance(values, str | bytes | UUID):
         raise BadInput(f"{name}={str(values)!r}: a list of ids is expected, such as [{str(values)!r}]")
     for value in values:

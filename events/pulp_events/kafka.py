@@ -12,14 +12,14 @@ from pulp_events.security import PLAINTEXT, Security
 _AGAIN_S: Final = 10.0
 _MOST_TOLD: Final = 1000
 _CLIENTS_OWN: Final = "[thrd:"
-"""Is in every line of librdkafka."""
+"""This is in every line of librdkafka."""
 _VARYING: Final = re.compile(r" \(after \d+ms in state \w+(, \d+ identical error\(s\) suppressed)?\)")
 
 
 class Seldom(logging.Filter):
-    """Lets a line of librdkafka pass once in ten seconds: it tells of each attempt to connect, twenty a second.
+    """Lets a line of librdkafka pass once in ten seconds, because it logs each attempt to connect, twenty a second.
 
-    Lines of anybody else pass always.
+    All other lines always pass.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,7 @@ class Seldom(logging.Filter):
         self._told_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be told."""
+        """Whether to log the line."""
         text = record.getMessage()
         if _CLIENTS_OWN not in text:
             return True
@@ -42,7 +42,7 @@ class Seldom(logging.Filter):
 
 
 _log = logging.getLogger("pulp.kafka")
-_log.addFilter(Seldom())  # of the logger: whatever handles its lines, each comes seldom
+_log.addFilter(Seldom())  # a filter of the logger, so it applies to every handler
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def environment(ours: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, 
 def find_kafka(env: Mapping[str, str]) -> tuple[Kafka, str]:
     """Kafka and the prefix of the topics, from the environment or else from the running local stack.
 
-    Raises `SettingsError`, which says what to do, if there is neither.
+    Raises `SettingsError`, which says what to do, if neither names them.
     """
     prefix = topic_prefix(env)
     if env.get("PULP_KAFKA", "").strip():

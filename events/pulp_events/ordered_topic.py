@@ -75,7 +75,7 @@ class OrderedReader:
     async def poll(self, timeout_s: float) -> Sequence[Record]:
         """The next records, as soon as there are some; none after the timeout.
 
-        Once it is cancelled its thread goes on for a moment only: `close` waits for it.
+        If it is cancelled, its thread goes on only for a moment: `close` waits for it.
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s

@@ -52,14 +52,14 @@ class Misfit(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """For a reader who knows which field it is about."""
+        """The message for a reader who knows which field it is about."""
         if self.is_own:
             return f"{self.words[:1].upper()}{self.words[1:]}."
         return f"{'This field' if self.path else 'It'} {self.words}."
 
 
 def misfit_of(error: Exception, kind: Any = None) -> Misfit:
-    """What is wrong, by an error of `REFUSALS`. With the type that was decoded it also tells which words are known."""
+    """What is wrong, from an error of `REFUSALS`. Given the decoded type, it also names the known words."""
     if not isinstance(error, msgspec.ValidationError):
         return Misfit("", f"is not JSON: {not_json(error)}")
     message, _, place = str(error).rpartition(_SEPARATOR) if _SEPARATOR in str(error) else (str(error), "", "")
@@ -158,7 +158,7 @@ _MESSAGES: Final[tuple[tuple[re.Pattern[str], Callable[..., Misfit]], ...]] = tu
         (r"(?:Integer value|Number) out of range", _range),
     )
 )
-"""Each message of msgspec, and what it becomes."""
+"""Each message of msgspec, and its replacement."""
 
 
 def _join(path: str, name: str) -> str:

@@ -23,8 +23,8 @@ class Polling:
         *,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`poll` runs the callbacks that are due and waits at most so many seconds for one; `on_their_way` counts the
-        events without a report. Both are called from the thread.
+        """`poll` runs the callbacks that are due, and waits at most the given seconds for one; `on_their_way` counts
+        the events without a report. Both are called from the thread.
         """
         self._poll = poll
         self._on_their_way = on_their_way

@@ -150,7 +150,7 @@ class Reader:
 
 
 def first_times(servers: Servers, topic: str, starts: Mapping[int, int]) -> dict[int, int]:
-    """The broker's time of the record at the offset of each partition, in ms; of each the log must have one.
+    """The broker's time of the record at each partition's offset, in ms; the log must have each record.
 
     Partitions that do not answer in time are left out. Raises what `Reader` raises.
     """

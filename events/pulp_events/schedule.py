@@ -48,7 +48,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     schedule_id: UUID
     definition: Definition
     version: int = 1
-    """Of the definition; it counts the changes."""
+    """The version of the definition; it counts the changes."""
     created_by: str
     created_at_ms: int
     updated_by: str
@@ -63,7 +63,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     last_task: UUID | None = None
     removed_at_ms: int | None = None
     offset: int
-    """Of the last effective event."""
+    """The offset of the last effective event."""
 
 
 def task_id_of_tick(schedule_id: UUID, tick: datetime) -> UUID:
@@ -129,7 +129,7 @@ def _changed(schedule: Schedule, event: ScheduleEvent, data: ScheduleChanged, of
         updated_at_ms=at_ms,
         since_ms=at_ms,
         last_tick=last_tick,
-        pending=None,  # it belongs to the definition before
+        pending=None,  # it belongs to the previous definition
         offset=offset,
     )
 

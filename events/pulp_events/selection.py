@@ -52,7 +52,7 @@ class Selection:
     def of(self, records: Sequence[Record]) -> list[Received | None]:
         """Each record as it is returned; None for one that is not wanted. Records are in log order for each partition.
 
-        Raises `LogError` where an origin has to be looked up.
+        Raises `LogError` if an origin cannot be looked up.
         """
         found = [self._decoded(record) for record in records]
         origins = self._origins([item for item in found if item is not None]) if self.wanted.needs_origin else {}

@@ -195,20 +195,20 @@ def subscribe(
     refused (`TopicMismatch`) instead of read from a wrong offset. `positions` with `topic_id` say the same by
     partition; a partition that they do not name is read from its first record.
 
-    `filter` narrows what is returned, and `task_id` is short for a filter on one task. If a filter asks for something
-    that only a task's `accepted` event tells, that event is looked for further back in the log where necessary.
+    `filter` narrows what is returned, and `task_id` is short for a filter on one task. If a filter needs something that
+    only a task's `accepted` event has, that event is looked up further back in the log if necessary.
 
     `group` names a consumer group: its members share the events, each event goes to one of them at least once, and
     Kafka keeps the offsets. `since` then says where a new group begins. An event counts as done when the next one is
-    asked for; after a crash those come again that were not committed yet.
+    requested; after a crash, events that were not committed yet come again.
 
     With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while brokers are
     away.
 
     Raises `SettingsError` if no Kafka is named and no local stack runs, or if a setting is wrong, `LogUnavailable` if
     Kafka is away or has no such topic, `LogRefused` if it refuses the login or a right, `OffsetOutOfRange` (now or from
-    the iterator) if the log does not hold the wanted offset, `BadInput` for arguments that do not go together, a text
-    that is no `since`, or a time without a zone.
+    the iterator) if the log does not hold the wanted offset, `BadInput` for arguments that exclude each other, a text
+    that is not a `since`, or a time without a zone.
     """
     start = _checked_start(since, positions, group, follow=follow)
     if task_id is not None:

@@ -8,8 +8,8 @@ accepted ─▶ WAITING ─ started ─▶ RUNNING ──────── fini
              ▼                      ▼
              └───▶ CANCELLING ◀─────┘ ─────────── finished ──────────▶
 
-An attempt that fails while the task is CANCELLING leaves it so, without an attempt.
-A final state stays what it is; `purged` hides the task once. `unparked` is about dead letters, and changes no task.
+An attempt that fails while the task is CANCELLING leaves it so, without an attempt. A final state never changes;
+`purged` hides the task once. `unparked` is about dead letters, and changes no task.
 """
 
 from datetime import UTC, datetime, timedelta

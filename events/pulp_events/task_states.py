@@ -1,4 +1,4 @@
-"""The topic of states: what each task is now, for those who do not ask what was before.
+"""The topic of states: what each task is now, for readers that do not need its past.
 
 The last record of a key counts; Kafka removes earlier ones (compaction). Its value is a CloudEvent whose `data` is a
 `TaskState`. A record without a value (a tombstone) says that the task was purged.
@@ -22,12 +22,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TaskState(Struct, frozen=True, kw_only=True, gc=False):
-    """What a task is now, without its arguments and its result. Of two of a task the higher `version` is later."""
+    """What a task is now, without its arguments and its result. Of two states of a task, the one with the higher
+    `version` is later."""
 
     state: State
     version: int
     position: str
-    """Of the last event that had an effect: PARTITION:OFFSET in the topic of events."""
+    """The PARTITION:OFFSET of the last event that had an effect, in the topic of events."""
     operation: str
     resources: tuple[Resource, ...]
     created_by: str

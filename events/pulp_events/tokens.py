@@ -49,7 +49,7 @@ class CallbackTokens:
     name: str
 
     def check(self) -> None:
-        """Raises `SettingsError` if there is no such function."""
+        """Raises `SettingsError` if the function does not exist."""
         self._function()
 
     def fetch(self) -> Token:

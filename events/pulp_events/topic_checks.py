@@ -75,7 +75,7 @@ COMPACTED_RULES: Final = (
     Rule("topic-cleanup", "cleanup.policy", "compact", "it keeps every state that a task ever had, or loses the last"),
     _UNCLEAN,
 )
-"""Of the topic of states. All of it can be written again from the log of events."""
+"""The settings of the topic of states, which can be written again from the log of events."""
 
 
 def check_topic(state: TopicState, brokers: int) -> list[Finding]:

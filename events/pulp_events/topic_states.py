@@ -26,7 +26,7 @@ _NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 def findings(
     connection: Connection, topics: Topics, *, is_archived: bool = False, timeout_s: float = 10.0
 ) -> list[Finding]:
-    """The findings about the brokers and topics of an installation, of which the events may be archived.
+    """The findings about the brokers and topics of an installation, whose events may be archived.
 
     Raises `LogUnavailable` if no broker answers, `LogRefused` if one refuses us.
     """
@@ -98,10 +98,10 @@ def _topic(connection: Connection, name: str, asked: _Asked, timeout_s: float, *
 
 
 def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0) -> float | None:
-    """The time of the latest record, in seconds since the epoch; None if there is no record.
+    """The time of the latest record, in seconds since the epoch; None without records.
 
-    A partition whose leader cannot answer yet, as just after an election, is left out. Raises `LogUnavailable`,
-    `LogRefused`.
+    A partition whose leader cannot answer yet, for example just after an election, is left out. Raises
+    `LogUnavailable`, `LogRefused`.
     """
     places = range(read_topic(connection, topic, timeout_s=timeout_s).partitions)
     wanted = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in places}

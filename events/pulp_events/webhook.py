@@ -69,14 +69,14 @@ class Webhook(Struct, frozen=True, kw_only=True):
     secret_id: UUID
     previous_secret_id: UUID | None = None
     previous_until: datetime | None = None
-    """How long requests are signed with the secret before as well."""
+    """How long the old secret signs requests as well."""
     created_by: str
     created_at_ms: int
     updated_by: str
     updated_at_ms: int
     removed_at_ms: int | None = None
     offset: int
-    """Of the last effective event."""
+    """The offset of the last effective event."""
 
     def secrets_at(self, now: datetime) -> list[UUID]:
         """The ids of the secrets that sign a request now; the newest first."""

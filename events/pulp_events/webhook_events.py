@@ -85,7 +85,7 @@ class SecretRotated(Struct, frozen=True, kw_only=True, gc=False):
 class TestRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Send one test event, once, whatever the state is. The test has the id of this event."""
 
-    __test__ = False  # it is no test of pytest's
+    __test__ = False  # not a pytest test
 
 
 @final

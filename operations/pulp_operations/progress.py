@@ -22,11 +22,11 @@ def _counts() -> dict[str, int]:
 
 
 class SyncProgress:
-    """Counts packages and tree files, whole ones only: a part of one is no success, and its bytes count when all are
-    there.
+    """Counts complete packages and tree files only: a partial one is not a success, and its bytes count once all of
+    them have arrived.
 
-    `details.rpm.items_left` counts packages whose download has not ended. The content's own `items_left` counts what
-    was not handed to the downloader yet; it takes the whole list at once, so it is 0 from then on.
+    `details.rpm.items_left` counts packages whose download has not ended. The content's own `items_left` counts
+    packages not yet handed to the downloader, which takes the whole list at once, so it is 0 from then on.
     """
 
     def __init__(self) -> None:

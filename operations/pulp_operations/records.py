@@ -39,7 +39,7 @@ class Package(Struct, frozen=True, kw_only=True):
 
 
 class MetadataFile(Struct, frozen=True, kw_only=True):
-    """An entry of repomd.xml. Sizes are None where the repository does not tell them."""
+    """An entry of repomd.xml. Sizes are None if the repository does not state them."""
 
     type: str
     href: str

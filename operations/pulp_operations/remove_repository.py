@@ -42,7 +42,7 @@ def remove_repository(context: Context[RemoveRepositoryArguments]) -> dict[str, 
             "publications": len(numbered(folders["publications"])),
             "downloads": _files_in(folders["partial"]),
         }
-        link.unlink(missing_ok=True)  # first, so that no client begins to read what is being removed
+        link.unlink(missing_ok=True)  # first, so that no client begins to read a file while it is being removed
         for folder in folders.values():
             discard(folder)
     return removed

@@ -1,4 +1,4 @@
-"""`repair`: verify everything that is stored, and fetch again what is damaged or missing."""
+"""`repair`: verify everything that is stored, and fetch damaged or missing files again."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ def _source(given: RepairArguments) -> FeedSource | None:
 
 
 class _Repair:
-    """One run. Metadata is repaired first, since it says what else there has to be."""
+    """One run. Metadata is repaired first, since it says which other files must exist."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Repair:
         """Versions whose own files could not be written again."""
 
     def run(self, repo_ids: list[str]) -> dict[str, int]:
-        """Returns what was found and done. Raises `OperationError` if not all could be repaired."""
+        """Returns what was found and done. Raises `OperationError` if anything could not be repaired."""
         found = self._survey.found
         versions = versions_of(self._store, repo_ids, found.unreadable)
         self._progress.expect(*count(self._store, repo_ids, versions))
@@ -122,7 +122,7 @@ class _Repair:
         }
 
     def _mend(self) -> None:
-        """Repair what the survey has found bad by now."""
+        """Repair what the survey has found damaged so far."""
         bad, self._survey.found.bad = self._survey.found.bad, {}
         if not bad:
             return

@@ -49,10 +49,10 @@ class StorageError(OperationError):
 
 @contextmanager
 def storage_errors(root: Path, place: Path | None = None, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn a refusal of the system into a `StorageError`.
+    """Turn a refusal by the operating system into a `StorageError`.
 
-    `root` is the storage; `place` is told where the error names no file, as that of a write does not. `needed_bytes`
-    is the size of what was to be written, where it is known. Errors of the network pass.
+    `root` is the storage; `place` is reported if the error names no file, as for a write. `needed_bytes` is the size to
+    be written, if known. Network errors pass unchanged.
     """
     try:
         yield

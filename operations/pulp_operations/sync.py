@@ -31,7 +31,7 @@ from pulp_operations.versions import StoredVersion, Versions
 
 _CONTENT: Final = "content_unit:orphans"
 MOST_RESTARTS: Final = 3
-"""Of one sync, whose repository changes while it is fetched."""
+"""How often one sync restarts because the repository changes while it is fetched."""
 MOST_NOTES: Final = 20
 """In a result and in a version; they are counted beyond."""
 
@@ -151,7 +151,7 @@ def _is_current(held: StoredVersion, given: SyncArguments) -> bool:
 
 
 async def _complete(run: SyncRun, held: StoredVersion) -> _Outcome:
-    """Fetch what the store has lost of a version whose repomd.xml is unchanged."""
+    """Fetch the files of an unchanged version that the store has lost."""
     run.progress.metadata = FINISHED
     for note in held.version.notes:
         run.progress.note(note)

@@ -61,10 +61,11 @@ class _Gzip:
 
 
 def unpack(source: Path, target: Path, *, what: str, most_bytes: int, most_ratio: int) -> None:
-    """Write what the file holds, unpacked, to a new file. What it is packed with its first bytes tell.
+    """Unpack the file into a new file. Its first bytes tell the compression.
 
-    Raises `LimitExceeded` for more than `most_bytes`, or more than `most_ratio` times the file, and `OperationError`
-    (`bad-repository`) for what cannot be unpacked, or is neither packed nor XML. `what` names the file in errors.
+    Raises `LimitExceeded` for more than `most_bytes`, or more than `most_ratio` times the file's size, and
+    `OperationError` (`bad-repository`) for a file that cannot be unpacked, or is neither packed nor XML. `what` names
+    the file in errors.
     """
     with target.open("xb") as plain:
         for piece in unpacked_pieces(source, what=what, most_bytes=most_bytes, most_ratio=most_ratio):

@@ -1,4 +1,4 @@
-"""Postgres' connection string. It can contain a password, so it is never shown as it is."""
+"""Postgres's connection string. It may contain a password, so it is never shown unchanged."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ _EXAMPLES: Final = "'host=127.0.0.1 port=5432 user=pulp dbname=pulp' is one, and
 
 
 def parts_of(conninfo: str) -> dict[str, Any]:
-    """The parameters that a connection string names. Raises `SettingsError` for what is not one."""
+    """The parameters that a connection string names. Raises `SettingsError` for an invalid one."""
     try:
         parts = conninfo_to_dict(conninfo)
     except (psycopg.ProgrammingError, UnicodeError):  # libpq's message repeats parts of it, maybe the password
@@ -28,7 +28,7 @@ def parts_of(conninfo: str) -> dict[str, Any]:
 
 
 def place_of(conninfo: str) -> str:
-    """HOST:PORT/DATABASE, to show to users. Raises `SettingsError` for what is not a connection string."""
+    """HOST:PORT/DATABASE, to show to users. Raises `SettingsError` for an invalid connection string."""
     parts = parts_of(conninfo)
     host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
     if "service" in parts and "host" not in parts:

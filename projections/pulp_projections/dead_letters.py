@@ -31,7 +31,7 @@ SHOWN: Final = frozenset(Standing) - {Standing.WAITS}
 
 
 class DeadLetterNotFound(BadInput):
-    """There is no dead letter at this position."""
+    """No dead letter exists at this position."""
 
     def __init__(self, position: Position) -> None:
         super().__init__(
@@ -72,9 +72,9 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
     """The task that it belongs to."""
     standing: Standing = Standing.DEAD
     behind: int = 0
-    """How many records of its task wait behind it."""
+    """The number of records of its task that wait behind it."""
     parked_by: int | None = None
-    """Of one that waits: the offset of the record that parks its task."""
+    """For a record that waits, the offset of the record that parks its task."""
 
     @property
     def position(self) -> Position:
@@ -94,7 +94,7 @@ class LetterRow(NamedTuple):
     broker_time: datetime
     reason: str
     size_bytes: int | None
-    """Of the record's value; None if it has none."""
+    """The size of the record's value; None if it has none."""
     sent: bool
     standing: Standing
     task_id: UUID | None
@@ -102,7 +102,7 @@ class LetterRow(NamedTuple):
 
 
 def check_retry(letter: StoredLetter) -> None:
-    """Returns if a retry may help. Raises `NotParked` for a letter that waits, `StillUndecodable`."""
+    """Returns if a retry may help. Raises `NotParked` for a letter that waits, and `StillUndecodable`."""
     _check_order(letter)
     try:
         event = decode(letter.key, letter.value)
@@ -150,7 +150,7 @@ def act_on(
 
 
 def headers_again(letter: StoredLetter, topic: str) -> tuple[tuple[str, bytes | None], ...]:
-    """The headers with which a record that parks no task is appended again: its own, and where it was."""
+    """The headers for appending again a record that parks no task: its own, and where it was."""
     return (*letter.original_headers(), ("retry-of", coordinates(topic, letter.position).encode()))
 
 

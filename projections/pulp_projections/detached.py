@@ -58,7 +58,7 @@ class Detached:
         return self.has_at(record.partition, record.offset, record.timestamp_ms)
 
     def has_at(self, partition: int, offset: int, timestamp_ms: int) -> bool:
-        """The same of a record's place and time."""
+        """The same, for a record's place and time."""
         time_ms = clamped_ms(timestamp_ms)
         if time_ms >= self._newest_ms:
             return False

@@ -17,7 +17,7 @@ OnNotice = Callable[[str, str], None]
 class Notices:
     """A connection that listens. Its owner may run statements on it between two calls of `wait` or `hear`.
 
-    Not by psycopg's own `notifies`, whose waiting takes most of the time of a process that has little else to do.
+    It does not use psycopg's own `notifies`, whose waiting takes most of the time of a mostly idle process.
     """
 
     def __init__(self, connection: AsyncConnection, on_notice: OnNotice) -> None:
@@ -34,7 +34,7 @@ class Notices:
         on_notice: OnNotice,
         settings: Mapping[str, str] | None = None,
     ) -> Self:
-        """Connect and listen. `settings` are those of Postgres, beside the usual ones.
+        """Connect and listen. `settings` are further settings of Postgres.
 
         Raises `psycopg.OperationalError`.
         """
@@ -44,7 +44,7 @@ class Notices:
         try:
             for channel in channels:
                 await connection.execute(SQL("listen {}").format(Identifier(channel)))
-        except BaseException:  # also when it is cancelled: nobody else knows the connection
+        except BaseException:  # also on cancellation: nobody else knows the connection
             await connection.close()
             raise
         return cls(connection, on_notice)

@@ -14,15 +14,16 @@ BY_KEYS: Final = {
     "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-"""Settings of such a connection. To plan a statement takes several times as long as to run it, so plans are kept."""
+"""The settings of such a connection. Planning a statement takes several times as long as running it, so plans are
+kept."""
 ONLY_BY_KEYS: Final = {**BY_KEYS, "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For connections all of whose statements find rows by a key, or the first few in the order of an index."""
+"""For connections whose statements all find rows by a key, or the first few in the order of an index."""
 _KEPT_S: Final = 2.0
 """A plan that was made while a table was empty may read all of it once it is full."""
 
 
 class KeptPlans:
-    """Those of one connection."""
+    """The plans of one connection."""
 
     def __init__(self) -> None:
         self._kept_until_s = 0.0

@@ -1,4 +1,4 @@
-"""Named SQL: statements are in `.sql` files beside the code that runs them.
+"""Named SQL: statements are in `.sql` files next to the code that runs them.
 
 A statement starts with a line `-- NAME --`; its comments say why. Parameters are bound by name.
 """
@@ -19,19 +19,19 @@ _NO_LISTS: Final[Mapping[str, LiteralString]] = {}
 def load(package: str, file: str, lists: Mapping[str, LiteralString] = _NO_LISTS) -> dict[str, LiteralString]:
     """The statements of one file of a package, by name.
 
-    `lists`: what to put in place of `{NAME}`, such as the columns of a table; other placeholders stay.
-    Raises `ValueError` if two statements have the same name, or none has one.
+    `lists`: what to put in place of `{NAME}`, such as the columns of a table; other placeholders stay. Raises
+    `ValueError` if two statements have the same name, or if no statement has a name.
     """
     parts = _HEADER.split(files(package).joinpath(file).read_text(encoding="utf-8"))
     names, bodies = parts[1::2], parts[2::2]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{package}/{file}: every statement needs a name of its own")
-    # The text comes from files of this distribution, never from input: as literal as a string in the code.
+    # The text comes from files of this distribution, never from input, so it is as literal as a string in the code.
     return {name: _filled(_short(body), lists) for name, body in zip(names, bodies, strict=True)}
 
 
 def uuid_array(ids: Iterable[UUID]) -> str:
-    """For a parameter that is cast to `uuid[]`: psycopg takes longer for a list than Postgres for the statement."""
+    """For a parameter cast to `uuid[]`: psycopg takes longer to adapt a list than Postgres takes for the statement."""
     return f"{{{','.join([f'{id_.int:032x}' for id_ in ids])}}}"
 
 
@@ -40,5 +40,5 @@ def _filled(body: str, lists: Mapping[str, LiteralString]) -> str:
 
 
 def _short(body: str) -> str:
-    """Without comments and indents: psycopg parses a statement of more than 4,096 characters each time it runs."""
+    """Strip comments and indentation: psycopg parses a statement of more than 4,096 characters each time it runs."""
     return _INDENT.sub("", _COMMENT.sub("", body)).strip()

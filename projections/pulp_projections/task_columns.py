@@ -45,7 +45,7 @@ class Column(NamedTuple):
     placeholder: LiteralString | None = None
     """The SQL value that a list shows in place of one that is too large; None: the value is never large."""
     default: LiteralString | None = None
-    """The SQL value of rows that were written before the column was there."""
+    """The SQL value for rows written before the column existed."""
 
     @property
     def source(self) -> str:
@@ -144,7 +144,7 @@ def selected(column: Column) -> LiteralString:
 
 
 def compiled(parameter: str, expression: str, names: Mapping[str, object]) -> Callable[[Any], Any]:
-    """The function that an expression made from the columns stands for: as fast as if it were written by hand."""
+    """The function for an expression made from the columns: as fast as if written by hand."""
     function: Callable[[Any], Any] = eval(f"lambda {parameter}: {expression}", dict(names))
     return function
 

@@ -27,6 +27,6 @@ def moment(timestamp_ms: int | None) -> datetime | None:
     """The time as a datetime in UTC, to the millisecond; None stays None. Takes times that `clamped_ms` returns."""
     if timestamp_ms is None:
         return None
-    if timestamp_ms < _INEXACT_MS:  # by a float it takes half of the time
+    if timestamp_ms < _INEXACT_MS:  # with a float it takes half of the time
         return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     return _EPOCH + timedelta(milliseconds=timestamp_ms)

@@ -19,7 +19,7 @@ class PositionMoved(PulpError):
 
 
 class Words(NamedTuple):
-    """The words for a topic's things in messages."""
+    """The words for a topic's contents in messages."""
 
     plural: str
     consequence: str

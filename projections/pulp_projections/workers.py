@@ -38,9 +38,9 @@ class WorkerRow(NamedTuple):
     draining: bool
     """It finishes its tasks, and gets no more."""
     holds: int
-    """Its slots in use; more than `concurrency` where it came back with fewer slots."""
+    """Its slots in use; more than `concurrency` if it came back with fewer slots."""
     current_tasks: list[UUID]
-    """The task that each of its holds is at, in the order of their claims."""
+    """The current task of each of its holds, in the order of their claims."""
 
     @property
     def busy_slots(self) -> int:
@@ -69,7 +69,7 @@ class Unserved(NamedTuple):
     """None if no live worker serves the queue at all."""
     waiting: int
     last_worker: str | None
-    """The one that could run them last; None if none is known."""
+    """The last worker that could run them; None if none is known."""
     until: datetime | None
 
 

@@ -40,7 +40,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Raises `PageNotBuilt`. An editable installation goes on without the page, and says so.
 
-        A source distribution carries the sources alone.
+        A source distribution contains only the sources.
         """
         if self.target_name != "wheel":
             return
@@ -55,7 +55,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def build(folder: Path = HERE) -> None:
-    """Fetch what is missing, and build the page into `pulp_web/static`. Raises `PageNotBuilt`."""
+    """Fetch missing packages, and build the page into `pulp_web/static`. Raises `PageNotBuilt`."""
     with _alone(folder):
         node = find_node()
         _fetch(folder, node)
@@ -92,7 +92,7 @@ def _installed_node() -> NodePrograms:
 
 
 def _fetch(folder: Path, node: NodePrograms) -> None:
-    """Have in node_modules exactly what the lock file names."""
+    """Make node_modules contain exactly what the lock file names."""
     digest = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".pulp-lock"
     if stamp.is_file() and stamp.read_text() == digest:

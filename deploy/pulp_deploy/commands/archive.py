@@ -167,7 +167,7 @@ class _Progress:
 
 
 def _open(url: str | None, data: Path | None) -> "Archive":
-    """The archive. Neither Kafka nor Postgres need be known where it is named."""
+    """The archive. If it is named, neither Kafka nor Postgres needs to be known."""
     from pulp_archive.archive import Archive
 
     return Archive.open(url if url is not None else _url(None, Target.find(data)))

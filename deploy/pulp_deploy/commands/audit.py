@@ -51,7 +51,7 @@ KINDS: Final = (
     "subject-erased",
     "dead-letter-retried",
 )
-"""Of `pulp_events.audit.What`, which is slow to load."""
+"""The values of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
 
 

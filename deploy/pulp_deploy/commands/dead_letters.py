@@ -207,7 +207,7 @@ def _act(
     dry_run: bool,
     output: str,
 ) -> list[dict[str, Any]]:
-    """Do it for each of the positions, or for all of which it can be done; say what was done for each."""
+    """Act on each of the positions, or on all where it is possible, and report what was done for each."""
     from pulp_processor.dead_letters import raw_producer
     from pulp_projections.dead_letters import NotParked, StillUndecodable
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pulp_runtime.preconditions.looking import Place, Report
 
 _SILENT_S: Final = 2.0
-"""A look that takes longer says that it goes on."""
+"""A check that takes longer than this reports that it is still running."""
 _COLOURS: Final = {"fault": "red", "warning": "yellow", "note": "cyan"}
 
 

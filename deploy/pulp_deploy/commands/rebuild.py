@@ -1,4 +1,4 @@
-"""`pulp-tasks rebuild`: rebuild the read model from the log, beside the live one."""
+"""`pulp-tasks rebuild`: rebuild the read model from the log, next to the live one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,6 +1,6 @@
 """One subcommand for each process of an installation.
 
-Options go before what --data says, and that before the environment; the usual local stack comes last.
+Options override --data, which overrides the environment; the usual local stack comes last.
 """
 
 import asyncio

@@ -64,8 +64,8 @@ class Target:
 def environment(data: Path | None) -> dict[str, str]:
     """The environment of a process of the installation.
 
-    With `data`, the settings of the stack there override ours. If PULP_KAFKA or PULP_POSTGRES is set, ours count
-    alone; else ours override those of the usual stack. Raises `SettingsError` if there is no such stack.
+    With `data`, the settings of the stack there override ours. If PULP_KAFKA or PULP_POSTGRES is set, only ours apply;
+    else ours override those of the usual stack. Raises `SettingsError` if there is no such stack.
     """
     from pulp_events import local_stack
     from pulp_events.settings import SettingsError

@@ -141,7 +141,7 @@ def run(options: "StackOptions", *, private: bool, output: str) -> None:
 
 
 def _detach(folder: Path, *, temporary: bool) -> None:
-    """Run the same command in the background, and print what it says once it is ready."""
+    """Run the same command in the background, and print its output once it is ready."""
     from pulp_deploy.detach import start_detached
 
     arguments = [each for each in sys.argv[1:] if each != "--detach"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROLES: Final = ("viewer", "operator", "submitter", "auditor", "admin")
-"""Of `pulp_accounts.users.Role`, which is slow to load."""
+"""The values of `pulp_accounts.users.Role`, which is slow to load."""
 _LONGEST_FILE: Final = 10_000
 _password_file = click.option(
     "--password-file",

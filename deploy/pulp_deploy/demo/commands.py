@@ -19,7 +19,7 @@ _TIMEOUT_S: Final = 120
 
 
 class Result(NamedTuple):
-    """How a command ended, and what it printed."""
+    """A command's exit code and output."""
 
     code: int
     stdout: str
@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
     @property
     def accepted(self) -> str | None:
-        """The id of the task of which it says that the request was accepted."""
+        """The id of the task whose request it reports as accepted."""
         found = _ACCEPTED.search(self.stdout)
         return found[1] if found else None
 

@@ -18,7 +18,7 @@ LAST_BYTES: Final = 112_429_996
 
 
 def guide_sizes() -> list[int]:
-    """Of the guide's repository, in bytes: the first 31 packages are small, the last six large."""
+    """The sizes of the packages of the guide's repository, in bytes: the first 31 are small, the last six large."""
     return [*_shares(FIRST_BYTES, FIRST), *_shares(LAST_BYTES, PACKAGES - FIRST)]
 
 

@@ -36,7 +36,7 @@ class Shown:
             click.echo(text.rstrip())
 
     def note(self, text: str) -> None:
-        """Show something that happens beside the commands."""
+        """Show something that happens alongside the commands."""
         click.secho(f"# {text}", dim=True)
 
     def check(self, what: str, holds: bool, otherwise: object = "") -> None:

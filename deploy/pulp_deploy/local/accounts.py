@@ -29,9 +29,10 @@ class Account(NamedTuple):
 
 
 def server_account(name: str | None = None) -> Account | None:
-    """The account to run servers as: if we are root the named or the first usual one, else None for our own.
+    """The account to run servers as.
 
-    Raises `DeployError` if there is none, if it is root's, and for a name if we are not root.
+    For root: the named one, or the first usual one that exists; otherwise None, for our own. Raises `DeployError` if
+    there is none, if it is root's, or if an account is named and we are not root.
     """
     if os.geteuid() != 0:
         if name is not None and name != pwd.getpwuid(os.geteuid()).pw_name:

@@ -66,7 +66,7 @@ class Kafka:
     class_path: str
     access: Access = field(default_factory=Anybody)
     archive: Path | None = None
-    """Of loaded classes (`warm_start`)."""
+    """The archive of loaded classes (`warm_start`)."""
     account: Account | None = None
     """The account that the nodes run as; None: our own."""
 

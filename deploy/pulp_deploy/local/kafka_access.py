@@ -78,7 +78,7 @@ class Login:
 
     @property
     def password_file(self) -> Path:
-        """Of the clients' user."""
+        """The file with the password of the clients' user."""
         return self.folder / "password"
 
     @property

@@ -141,7 +141,7 @@ class Writer:
                 return
 
     def _pass_on(self, pipe: int) -> bool:
-        """Write what is in a pipe; whether there may be more."""
+        """Write what is in a pipe; returns whether there may be more."""
         try:
             data = os.read(pipe, _CHUNK)
         except OSError as error:

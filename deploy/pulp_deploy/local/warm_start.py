@@ -31,9 +31,9 @@ _log = logging.getLogger("pulp.stack")
 
 
 def warm(kafka: Kafka, say: Callable[[str], None]) -> Kafka:
-    """The same cluster, started from the archive; it is made now if there is none.
+    """The same cluster, started from the archive, which is created now if it is missing.
 
-    Whatever goes wrong with the archive is logged, and Kafka starts without it.
+    If anything is wrong with the archive, that is logged, and Kafka starts without it.
     """
     try:
         archive = _archive_of(kafka)

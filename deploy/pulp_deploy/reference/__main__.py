@@ -1,4 +1,4 @@
-"""Write the reference pages, or check that they say what the code says."""
+"""Write the reference pages, or check that they match the code."""
 
 import argparse
 import sys

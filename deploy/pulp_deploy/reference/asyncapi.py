@@ -137,7 +137,7 @@ def _moved(value: Any) -> Any:
 
 
 def _checkpoint() -> dict[str, Any]:
-    """The message of the topic of checkpoints, which is no event but a text of a format of its own."""
+    """The message of the topic of checkpoints, which is not an event but a text in a format of its own."""
     origin = {"type": "string", "description": "The origin of the log: NAME/PARTITION."}
     return {
         "name": CHECKPOINT,

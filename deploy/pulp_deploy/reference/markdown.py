@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with an empty line before and after it; nothing if there are no rows."""
+    """A table with an empty line before and after it; nothing without rows."""
     lines = ["| " + " | ".join(cell(each) for each in row) + " |" for row in rows]
     if not lines:
         return ""

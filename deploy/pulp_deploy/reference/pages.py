@@ -28,7 +28,7 @@ def write(folder: Path = FOLDER, names: Path = unknown_settings.NAMES, topics: P
 
 
 def differences(folder: Path = FOLDER, names: Path = unknown_settings.NAMES, topics: Path = TOPICS) -> list[Path]:
-    """The files that are missing, or do not say what the code says."""
+    """The files that are missing or do not match the code."""
     files = _files(folder, names, topics)
     return [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text()]
 

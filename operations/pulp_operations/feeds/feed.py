@@ -33,11 +33,11 @@ _TREEINFOS: Final = (".treeinfo", "treeinfo")
 
 
 class Feed:
-    """Every call raises `FetchFailed` with the reason, `FeedDown` where no server answers any more, `FetchRefused`
-    where the worker's rules say so, and `LimitExceeded`. None of them tells a text of the feed that is not ordinary.
+    """Every call raises `FetchFailed` with the reason, `FeedDown` if no server answers any more, `FetchRefused` if the
+    worker's rules forbid it, and `LimitExceeded`. None of these repeats unusual text from the feed.
 
-    The calls may run at the same time, after the first `repomd`. What can work the next time is tried again, and at
-    the other mirrors where there are some.
+    After the first `repomd`, calls may run concurrently. Temporary failures are retried, also at other mirrors if there
+    are any.
     """
 
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
@@ -60,9 +60,10 @@ class Feed:
         return received
 
     async def changed(self) -> bool:
-        """Whether repomd.xml is another one than `repomd` gave: then what is missing, or differs, is no fault.
+        """Whether repomd.xml differs from the one that `repomd` returned: then a missing or different file is not a
+        fault.
 
-        The feed is asked each time at first, and every few seconds if it is often the question.
+        The first calls ask the feed each time; frequent calls ask it every few seconds.
         """
         async with self._asking:
             now_s = time.monotonic()
@@ -78,7 +79,7 @@ class Feed:
             return received is not UNCHANGED
 
     async def signature(self) -> Signature:
-        """The signature of repomd.xml, and the key beside it."""
+        """The signature of repomd.xml, and the key next to it."""
         asc = await self._optional("repodata/repomd.xml.asc", _MOST_SIGNATURE_BYTES)
         key = None if asc is None else await self._optional("repodata/repomd.xml.key", _MOST_SIGNATURE_BYTES)
         return Signature(asc, key)

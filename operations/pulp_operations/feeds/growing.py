@@ -1,7 +1,7 @@
-"""A file that grows while it is fetched: hashed on the way, and kept when it is complete.
+"""A file that grows while it is fetched: it is hashed on the way, and kept once it is complete.
 
-What comes is held in memory and goes to the disk in large pieces. A small file takes one turn of a thread, in which it
-is written, compared, flushed to the disk and moved to its place.
+Received bytes are held in memory and written to the disk in large pieces. A small file needs one call in a thread,
+which writes, compares, flushes and moves it into place.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ class Growing:
             self._empty()
             raise Differs(f"{self.called} is not what {self.described_in} says: its size or {self.algorithm} differs")
         if self._is_durable:
-            os.fsync(file.fileno())  # the store tells by its size alone that a file is whole
+            os.fsync(file.fileno())  # the store recognises a complete file by its size alone
         keep(self._partial)
         file.close()
         self._file = None

@@ -19,9 +19,9 @@ _MOST_VALIDATOR_CHARACTERS: Final = 1000
 async def receive(
     fetcher: "Fetcher", url: str, growing: Growing, *, called: str | None, most_bytes: int, is_fresh: bool
 ) -> None:
-    """Fetch what is missing of the file; the whole if the server has another state of it than what is there.
+    """Fetch the missing part of the file, or all of it if the server's file has changed.
 
-    `called` stands for the URL in errors. `is_fresh`: caches on the way are asked not to answer from what they have.
+    `called` stands for the URL in errors. With `is_fresh`, caches on the way are told not to answer from memory.
     """
     is_same = growing.validator is not None and growing.validator[0] == url
     if growing.checksum is None and not is_same and growing.have_bytes:

@@ -45,9 +45,9 @@ class Carrier:
     most_ratio: int
 
     def carry_all(self, entries: list[MetadataFile]) -> Carried:
-        """Carry all but what a version has in a form of its own.
+        """Carry over all metadata except what a version has in a form of its own.
 
-        Raises `OperationError` (`damaged-version`) where a file is not what was received.
+        Raises `OperationError` (`damaged-version`) if a file is not the one that was received.
         """
         made, notes = [], []
         for entry in entries:

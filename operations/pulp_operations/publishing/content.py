@@ -1,4 +1,4 @@
-"""Packages and tree files of a publication: linked from the store, and compared with what the metadata says."""
+"""Packages and tree files of a publication: linked from the store, and compared with the metadata."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

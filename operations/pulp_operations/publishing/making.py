@@ -52,9 +52,9 @@ class Making:
         return record if all(is_content(publication / each.path, each.content) for each in placed) else None
 
     def make(self, folder: Path, signer: Signer | None, previous: Path | None, generations: int) -> Record:
-        """Write the publication into an empty folder, and compare every file with what its metadata says.
+        """Write the publication into an empty folder, and compare every file with its metadata.
 
-        Raises `OperationError`, whose code and words say what is damaged or missing, and what mends it.
+        Raises `OperationError`, whose code and message say what is damaged or missing, and how to mend it.
         """
         self.progress.enter("metadata")
         damaged = self.held.damage()

@@ -18,11 +18,11 @@ _SIGNED: Final = ("repomd.xml", "repomd.xml.asc", "repomd.xml.key")
 
 
 def mirror_repodata(version: VersionRecord, source: Path, named: list[MetadataFile], publication: Path) -> list[Note]:
-    """Link repomd.xml, its signature and key, and all files that repomd.xml names, to where the feed has them.
+    """Link repomd.xml, its signature and key, and all files that repomd.xml names, to the places they have in the feed.
 
-    Returns what clients will not find, though it is named. `named` is what the received repomd.xml names. Raises
-    `OperationError`: `not-mirrorable` where the publication would not be whole, `damaged-version` where a file of the
-    version is not what it was.
+    Returns the named files that clients will not find. `named` is what the received repomd.xml names. Raises
+    `OperationError`: `not-mirrorable` if the publication would be incomplete, `damaged-version` if a file of the
+    version has changed.
     """
     received = source / RECEIVED
     if version.mode == "additive":
@@ -54,7 +54,7 @@ def _mirror(received: Path, entry: MetadataFile, publication: Path) -> None:
     try:
         link_into(received / entry.own_name, target)
     except FileExistsError:
-        is_taken = True  # two entries may name one file: the comparison tells if it is another
+        is_taken = True  # two entries may name one file: the comparison detects a different one
     except NotADirectoryError:
         raise not_mirrorable(f"{what} is where another file is") from None
     except FileNotFoundError:

@@ -62,7 +62,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 def read_record(publication: Path) -> Record | None:
-    """None where there is none, or none that can be read: such a publication is never taken for unchanged."""
+    """None if the record is missing or unreadable: such a publication never counts as unchanged."""
     try:
         return msgspec.json.decode((publication / RECORD).read_bytes(), type=Record)
     except (OSError, msgspec.MsgspecError):
@@ -88,9 +88,9 @@ def is_intact(publication: Path, record: Record) -> bool:
 
 
 def keep_earlier(previous: Path, publication: Path, generations: int) -> dict[str, int]:
-    """Link files of the last generations into a new publication, where it has none of its own under that name.
+    """Link files of the last generations into a new publication, unless it has one of the same name.
 
-    Returns how old each is.
+    Returns the age of each.
     """
     record = read_record(previous)
     before = {} if record is None else record.kept

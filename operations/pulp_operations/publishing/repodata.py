@@ -46,8 +46,8 @@ class WrittenMetadata(Struct, frozen=True, kw_only=True):
 def write_repodata(version: VersionRecord, source: str, target: str, options: Regenerating) -> WrittenMetadata:
     """Write target/repodata from the folder of a version.
 
-    Raises `OperationError`: `unknown-packages` as `chosen_packages` does, `damaged-version` where a file of the version
-    is not what it was.
+    Raises `OperationError`: `unknown-packages` as `chosen_packages` does, `damaged-version` if a file of the version
+    has changed.
     """
     folder, publication = Path(source), Path(target)
     metadata, received = folder / METADATA, folder / RECEIVED

@@ -27,8 +27,8 @@ class PackageSelection:
     def chosen(self, names: list[str]) -> list[str]:
         """The checksums of the packages that have one of these names, in the order of the metadata.
 
-        Raises `OperationError` (`unknown-packages`) where a name is of no package. The list is somebody's document: the
-        error has the numbers of its lines, and not what they say.
+        Raises `OperationError` (`unknown-packages`) if a name belongs to no package. The list is somebody's document,
+        so the error has its line numbers but not its text.
         """
         wanted, known, chosen = frozenset(names), set(), []
         with self._document("primary") as document:

@@ -32,7 +32,7 @@ class Signer:
         return key
 
     def sign(self, publication: Path, public_key: bytes) -> None:
-        """Write repomd.xml.asc and repomd.xml.key beside repomd.xml. Raises `OperationError` (`signing-failed`)."""
+        """Write repomd.xml.asc and repomd.xml.key next to repomd.xml. Raises `OperationError` (`signing-failed`)."""
         signed = publication / REPODATA / "repomd.xml"
         signature, key = (signed.with_name(f"{signed.name}.{suffix}") for suffix in ("asc", "key"))
         with self._agent():

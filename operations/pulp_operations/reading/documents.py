@@ -1,6 +1,7 @@
-"""Large XML documents, one element at a time: what a document holds directly below its root.
+"""Large XML documents, one element at a time: the elements directly below the root. expat says where each element
+begins and ends.
 
-expat says where each element begins and ends. Its bytes are read when they are needed, and only they are held.
+Only its bytes are read and held, when they are needed.
 """
 
 import os

@@ -19,9 +19,10 @@ def count_groups(text: Text) -> Counter[str]:
 
 
 def count_modules(pieces: Iterator[bytes]) -> int:
-    """How many modules there are: documents of YAML that say `document: modulemd` at their top.
+    """The number of modules:
 
-    YAML is not parsed: an alias could stand for a billion of them.
+    YAML documents that say `document: modulemd` at the top. The YAML is not parsed, because an alias could expand a
+    billion times.
     """
     count, rest = 0, b""
     for piece in pieces:

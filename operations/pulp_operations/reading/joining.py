@@ -35,9 +35,9 @@ class Extras:
         self._document.__exit__(kind, error, at)
 
     def find(self, expected: int) -> None:
-        """Find the packages. Raises as a `Document` does: what is damaged, or cut off, is an error.
+        """Find the packages. Raises as a `Document` does: a damaged or truncated document is an error.
 
-        It is noted if one of the first `expected` is missing here, or if one that is here is none of primary.
+        It notes a missing one of the first `expected`, and any that primary does not have.
         """
         named, unknown = 0, 0
         for element in self._document:

@@ -18,10 +18,10 @@ _MOST_HREF_BYTES: Final = 2000
 def known_checksum(
     algorithm: str, digest: str, where: str, allowed: frozenset[str] = CHECKSUM_TYPES
 ) -> tuple[str, str]:
-    """Algorithm by hashlib's name, and the checksum in small letters; both are safe in a file name.
+    """The algorithm by hashlib's name, and the checksum in lower case; both are safe in a file name.
 
-    Raises `OperationError`: `bad-repository` for what is none, `checksum-refused` for an algorithm that is not allowed.
-    `where` is what has the checksum, for the error.
+    Raises `OperationError`: `bad-repository` for an invalid checksum, `checksum-refused` for an algorithm that is not
+    allowed. `where` says in the error what has the checksum.
     """
     known = ALGORITHMS.get(algorithm.lower())
     if known is None:

@@ -59,9 +59,9 @@ class Normalised(Struct, frozen=True, kw_only=True):
 def normalise(received: str, entries: list[MetadataFile], target: str, options: Normalising) -> Normalised:
     """Write target/packages.jsonl.zst and target/metadata/ from the files in `received`, each under its `own_name`.
 
-    Packages are those of primary, in its order, each once. What filelists and other say of them is joined by checksum.
-    Raises `LimitExceeded`, and `OperationError` (`bad-repository`) for a document that is damaged, that has fewer
-    packages than it promises, or a package that cannot be used; what no client needs becomes a note.
+    Packages are those of primary, in its order, each once; filelists and other are joined by checksum. Raises
+    `LimitExceeded`, and `OperationError` (`bad-repository`) for a document that is damaged or has fewer packages than
+    it promises, or for an unusable package. A fault in anything that no client needs becomes a note.
     """
     folder, work = Path(target), Path(target) / "unpacked"
     base = None if options.base is None else Path(options.base)

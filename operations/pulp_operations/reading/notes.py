@@ -1,4 +1,4 @@
-"""Notes on what was corrected or left out: the first ones, and their number."""
+"""Notes on corrections and omissions: the first ones, and their number."""
 
 from typing import Final
 

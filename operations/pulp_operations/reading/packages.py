@@ -1,4 +1,4 @@
-"""Packages as primary describes them: what a package must have, and how an odd field of it is mended."""
+"""Packages as primary describes them: what a package must have, and how to mend an unusual field."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Described:
 def described(
     package: ElementTree.Element, line: int, allowed: frozenset[str], note: Callable[[str, str, int], None]
 ) -> Described:
-    """Read a package, and mend it in place. `note` is told the package, what was mended, and the line.
+    """Read a package, and mend it in place. `note` gets the package, the correction and the line.
 
     Raises `OperationError` (`bad-repository`) for one without name, version, location, checksum or size.
     """

@@ -33,7 +33,7 @@ class Packages:
         """By checksum."""
         self.shown: list[str] = []
         self.empty: list[bytes] = []
-        """The elements that filelists and other have of packages of which they know nothing."""
+        """The elements in filelists and other for packages without data there."""
         self.of_feed = 0
         """How many of them the feed has: they come first."""
         self._taken: set[str] = set()

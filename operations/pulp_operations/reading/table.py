@@ -25,11 +25,12 @@ _NEEDED: Final = frozenset(
 
 
 def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> Repomd:
-    """What repomd.xml says, with any namespace prefix or none. Of the entries of one type the first counts, as for dnf.
+    """The contents of repomd.xml, with any namespace prefix or none. If a type has several entries, the first counts,
+    as for dnf.
 
-    `algorithms` are the checksums that are allowed, by hashlib's names. Raises `OperationError` (`bad-repository`) for
-    a document that is none, that has no primary metadata, or with an entry of a needed type that cannot be used;
-    `checksum-refused` where that has another checksum. Any other entry that cannot be used is noted.
+    `algorithms` are the allowed checksums, by hashlib's names. Raises `OperationError`: `bad-repository` for a document
+    that is not a repomd.xml, has no primary metadata, or has an unusable entry of a needed type; `checksum-refused` if
+    such an entry has another checksum. Any other unusable entry is noted.
     """
     root = _tree(content)
     if local_name(root) != "repomd":

@@ -72,7 +72,7 @@ def _write(element: ElementTree.Element, parts: list[str], own: set[str], *, in_
     attributes = "".join(f" {_attribute(key)}={quoteattr(value)}" for key, value in element.attrib.items())
     namespace = element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
     if namespace not in own:
-        attributes += f" xmlns={quoteattr(namespace)}"  # a vendor's element stays what it is
+        attributes += f" xmlns={quoteattr(namespace)}"  # a vendor's element stays as it is
     if not len(element) and not element.text:
         parts.append(f"<{tag}{attributes}/>")
         return

@@ -58,7 +58,7 @@ class Mending:
         async def mend(feed: Feed, received: Fetched) -> None:
             for item in wanted:
                 if item.path not in left:
-                    continue  # it came for another version meanwhile
+                    continue  # another version has fetched it meanwhile
                 try:
                     await self._fetch(feed, received, item)
                 except (FeedDown, StorageError):

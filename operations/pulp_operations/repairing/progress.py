@@ -27,7 +27,7 @@ class RepairProgress:
         self._errors: list[dict[str, str]] = []
         self._reported_s = time.monotonic()
         self._sizes: dict[Path, int] = {}
-        """Of the files to repair, as they were when they were found: a missing one of an unknown size has none."""
+        """The sizes of the files to repair, as they were when found; a missing file of unknown size has none."""
 
     @property
     def num_success(self) -> int:
@@ -71,7 +71,7 @@ class RepairProgress:
         self._report_soon()
 
     def end(self, state: str) -> None:
-        """What is in progress has ended so; what was not needed is finished where all is well."""
+        """Give the parts in progress this final state; parts that were not needed count as finished if all is well."""
         for part in (self._verification, self._content):
             if part["state"] == IN_PROGRESS or (part["state"] == NOT_STARTED and state == FINISHED):
                 part["state"] = state

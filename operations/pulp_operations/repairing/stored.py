@@ -43,7 +43,7 @@ Origin = Package | StoredFile | MetadataFile | TableOfContents | OwnFile | Publi
 
 @dataclass(frozen=True, slots=True)
 class SurveyedFile:
-    """A stored file. `size_bytes` is None where nobody told it.
+    """A stored file. `size_bytes` is None if it is unknown.
 
     `folder` is the version, or the publication, that holds it; `source` is where it was fetched from.
     """

@@ -23,10 +23,10 @@ Versions = list[tuple[str, StoredVersion]]
 
 @dataclass(slots=True)
 class Found:
-    """What was looked at, and what is wrong with it.
+    """What was checked, and what is wrong with it.
 
-    The items of one path are the repositories that the file can be fetched for. `unreadable` are versions of which
-    nobody knows what they hold.
+    The items of one path are the repositories for which the file can be fetched. `unreadable` are versions whose
+    contents are unknown.
     """
 
     checked: int = 0
@@ -41,7 +41,7 @@ class Survey:
     """Verifies each file once, however many versions hold it."""
 
     def __init__(self, store: Store, tell: Callable[[Found], None]) -> None:
-        """`tell` is called after each file; what it raises ends the survey."""
+        """`tell` is called after each file; an exception from it ends the survey."""
         self._store, self._tell = store, tell
         self._seen: set[bytes] = set()
         self.found = Found()

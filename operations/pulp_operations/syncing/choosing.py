@@ -23,7 +23,7 @@ _FORM_REASON: Final = (
 
 
 class ChosenFiles(NamedTuple):
-    """The files to fetch, and what is left out on purpose."""
+    """The files to fetch, and those left out on purpose."""
 
     entries: list[MetadataFile]
     notes: list[Note]

@@ -22,7 +22,7 @@ from pulp_operations.syncing.trees import Tree, fetch_tree, find_tree
 from pulp_operations.versions import packages_in
 
 MOST_FAILURES: Final = 1000
-"""Of packages; each was tried several times."""
+"""The most failed packages; each was tried several times."""
 
 
 class _Missing(msgspec.Struct):

@@ -18,7 +18,7 @@ from pulp_operations.syncing.run import RepositoryChanged, SyncRun
 
 
 class Tree(Struct, frozen=True, kw_only=True):
-    """The files of the tree that are in the store, and what is to be told about the others."""
+    """The files of the tree that are in the store, and what to report about the others."""
 
     files: list[StoredFile]
     notes: list[Note]

@@ -45,9 +45,9 @@ class Cell(NamedTuple):
 
 
 def added(created: Iterable[Task], updated: Iterable[Task], known: Mapping[UUID, Task]) -> Counter[Cell]:
-    """By how much the counts of cells rise; `known` are the tasks as they were before.
+    """The increments of cells; `known` are the tasks as they were before.
 
-    A task counts once, when it ends; a purge afterwards takes nothing away.
+    A task counts once, when it ends; a later purge takes nothing away.
     """
     cells: Counter[Cell] = Counter()
     for task in created:
@@ -83,7 +83,7 @@ def cell(partition: int, kind: Kind, state: State, times_ms: tuple[int, int | No
 
 @lru_cache(maxsize=4096)  # many tasks are alike
 def kind_of(operation: str, resources: tuple[str, ...]) -> Kind:
-    """The kind of tasks that do this to these resources, in whatever order and however often they are named."""
+    """The kind of tasks that run this operation on these resources, regardless of order and repetition."""
     used = tuple(sorted(set(resources)))
     digest = hashlib.sha256(_json([operation, *used])).digest()
     return Kind(UUID(bytes=digest[:16]), operation, used)

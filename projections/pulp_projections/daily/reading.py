@@ -58,7 +58,7 @@ class DailyGroup(NamedTuple):
     resource: str | None
     tasks: int
     states: dict[State, int]
-    """How they ended; only states in which any did."""
+    """How they ended; states without tasks are left out."""
     waited_s: Quantiles
     """From the acceptance to the start of the last attempt, or to the end if none began."""
     ran_s: Quantiles | None
@@ -77,8 +77,8 @@ async def read_groups(
 ) -> DailyPage:
     """A page of the groups: day by day, within a day first those with most tasks.
 
-    With a scope only tasks `t` in it count; their own rows are read for that, since the counts do not know whose tasks
-    they count.
+    With a scope, only tasks `t` in it count; this reads their own rows, since the counts do not record whose tasks they
+    are.
     """
     values: dict[str, Any] = {
         **{"since": wanted.since, "until": wanted.until, "limit": limit, "skip": offset},

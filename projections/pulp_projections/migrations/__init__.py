@@ -22,9 +22,9 @@ class MigrationRefused(PulpError):
 async def migrate(connection: AsyncConnection) -> list[str]:
     """Bring the operational tables up to date; the names of the migrations that ran, in order.
 
-    Safe to call from many processes at once: one runs them, under an advisory lock, the others wait. All
-    that are missing run in one transaction. A database that is newer than this program is left alone. Raises
-    `MigrationRefused`, with what has to be done before; then none has run.
+    Safe to call from many processes at once: one runs them, under an advisory lock, the others wait. All that are
+    missing run in one transaction. A database newer than this program is left alone. Raises `MigrationRefused`, which
+    says what must be done first; then none has run.
     """
     ran: list[str] = []
     async with connection.transaction():

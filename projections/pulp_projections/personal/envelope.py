@@ -39,7 +39,7 @@ class SealedValue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     pulp_personal: Literal[1] = 1
     key: UUID
-    """Of the subject's key: random, so it tells nothing about the subject."""
+    """The id of the subject's key: random, so it says nothing about the subject."""
     nonce: bytes
     data: bytes
 

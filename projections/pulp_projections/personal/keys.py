@@ -36,9 +36,9 @@ class Subject(NamedTuple):
     erased_by: str | None
     reason: str | None
     event_id: UUID | None
-    """Of the erasure in the audit."""
+    """The id of the erasure in the audit."""
     is_told: bool
-    """Whether the audit has it."""
+    """Whether the audit has recorded it."""
     tasks: int | None
     """How many tasks held data of the subject, when it was erased or now; None if that was not counted."""
     unfinished: int | None
@@ -83,7 +83,7 @@ class KeysInDisorder(KeysUnusable):
 
 
 class SubjectKeys:
-    """The keys. Raises `KeysUnusable` where the master keys are not those of the database."""
+    """The keys. Raises `KeysUnusable` if the master keys do not match the database."""
 
     def __init__(self, master: MasterKeys) -> None:
         self._master = master
@@ -103,7 +103,7 @@ class SubjectKeys:
         return with_values(arguments, {name: msgspec.json.encode(envelope) for name, envelope in found.items()})
 
     async def opened(self, connection: AsyncConnection, all_arguments: Mapping[UUID, bytes]) -> dict[UUID, Opened]:
-        """The arguments by their holder, as readers may see them; only of those that hold personal data."""
+        """The arguments by their holder, as readers may see them; only for holders of personal data."""
         found = {holder: list(found_in(text)) for holder, text in all_arguments.items()}
         found = {holder: envelopes for holder, envelopes in found.items() if envelopes}
         wanted = {envelope.key for each in found.values() for _, envelope in each if envelope is not None}
@@ -126,9 +126,10 @@ class SubjectKeys:
         return await asyncio.to_thread(_names, index[0], text, row[0])
 
     async def rewrap(self, connection: AsyncConnection) -> tuple[int, str | None]:
-        """Wrap all keys with the newest master key, which wraps new keys from then on; how many, and which it is.
+        """Wrap all keys with the newest master key, which then also wraps new keys; returns how many, and the master
+        key's id.
 
-        In one transaction: either all are wrapped again or none.
+        All keys are wrapped again, or none, in one transaction.
         """
         newest = self._master.newest
         async with connection.transaction():
@@ -145,7 +146,7 @@ class SubjectKeys:
         return {"key": self._master.wrap(self._unwrap(stored, owner, master), owner, newest), "master": newest}
 
     async def _of(self, connection: AsyncConnection, name: str) -> tuple[UUID, bytes]:
-        """The id and the key of a subject; made if there is none."""
+        """The id and the key of a subject, which is created if it has none."""
         for _ in range(_TRIES):
             index = await self._index(connection) or await self._make_index(connection)
             hashed = {"name_hash": _hash(index[0], name)}
@@ -202,7 +203,7 @@ async def read_subject(connection: AsyncConnection, key_id: UUID) -> Subject | N
 
 
 async def erase(connection: AsyncConnection, key_id: UUID, erasure: Erasure) -> Subject | None:
-    """Destroy a subject's key; None if there is none with this id. An erased one stays as it is.
+    """Destroy a subject's key; None if no key has this id. An erased one stays as it is.
 
     The same transaction stores the pending audit record: see `next_to_tell`.
     """

@@ -1,4 +1,4 @@
-"""Whether a text names a person of whom only a hash is known: every part of the text is tried. Pure."""
+"""Whether a text names a person known only by a hash: every part of the text is tried. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _PART: Final = re.compile(r"\w+|[^\w\s]|\s+")
 def possible_names(text: str) -> set[str]:
     """Every run of whole words of a text, with the marks between and around them, that could be a name.
 
-    Each as it is written, and in small, in capital and with initial letters, since a name in another case is still one.
+    Each as written, in lower case, in upper case and capitalised, since a name in another case is still a name.
     """
     return {
         spelling for run in _runs(text) for spelling in (run, run.casefold(), run.lower(), run.upper(), run.title())

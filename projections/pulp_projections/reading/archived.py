@@ -1,7 +1,7 @@
 """Events of detached months, read from an archive in the form in which the history would return them.
 
-The archive has the records, Postgres their effects: an event had an effect unless `detached_effects` says why not. In
-memory are one file of the archive and one page.
+The archive has the records, Postgres their effects: an event had an effect unless `detached_effects` says why not.
+Memory holds one file of the archive and one page.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from pulp_projections.times import clamped_ms, moment
 SQL_OF_ARCHIVED: Final = load("pulp_projections.reading", "archived.sql")
 APPLIED: Final = "applied"
 _LOOKED_AT: Final = 5000
-"""How many offsets back the last event before a place is looked for at first."""
+"""How many offsets back to look first for the last event before a place."""
 
 
 class RecordArchive(Protocol):
@@ -33,7 +33,8 @@ class RecordArchive(Protocol):
     def read(
         self, partition: int, start: int, end: int, *, keys: Collection[bytes] | None = None
     ) -> Iterator[list[Record]]:
-        """The records of a partition from an offset on, and perhaps some from `end` on; with `keys` their own alone."""
+        """The records of a partition from an offset on, and perhaps some after `end`; with `keys`, only records with
+        these keys."""
         ...
 
     def times(self, partition: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
@@ -45,9 +46,9 @@ class RecordArchive(Protocol):
         ...
 
     def first_after(self, partition: int, start: int, end: int, time_ms: int, slack_ms: int) -> int | None:
-        """The offset of the first record that came after a time; None if there is none.
+        """The offset of the first record after a time; None if there is none.
 
-        What it looks for is between `start` and `end`; it may also find what is elsewhere.
+        It looks between `start` and `end`, but may find one elsewhere.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Detached events of tasks that are folded up to a moment, beside the rows of the history."""
+"""Detached events of tasks that are folded up to a moment, together with the rows of the history."""
 
 import asyncio
 import math
@@ -14,11 +14,11 @@ from pulp_projections.detached import DetachedMonth, detached, incomplete
 from pulp_projections.reading.archived import APPLIED, ArchivedEvent, RecordArchive, events_of_tasks
 
 MOST_RECORDS: Final = 5_000_000
-"""The most records of an archive among which one answer looks for the events of tasks."""
+"""The most records of an archive that one answer searches for the events of tasks."""
 MOST_BYTES: Final = 64 << 20
-"""The most that the events of one answer take."""
+"""The largest total size of the events of one answer."""
 _EVENT_BYTES: Final = 300
-"""What an event takes beside its value: its place, its time, and its entry in the dictionary."""
+"""The memory that an event takes besides its value: its place, its time, and its entry in the dictionary."""
 
 
 class ChangedTask(NamedTuple):
@@ -30,7 +30,7 @@ class ChangedTask(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """Between which offsets, both included, the detached events of some tasks are."""
+    """The first and last offsets of some tasks' detached events."""
 
     partition: int
     first: int
@@ -41,7 +41,7 @@ class _Span(NamedTuple):
 class ArchivedFolds:
     """The detached events of some tasks that had an effect before the stops.
 
-    Of progress it keeps the last of each task alone, because each replaces the one before.
+    For progress it keeps only the last event of each task, because each replaces the previous one.
     """
 
     def __init__(self, stops: Mapping[int, int], most_bytes: float = math.inf) -> None:
@@ -55,7 +55,7 @@ class ArchivedFolds:
 
     @property
     def failures(self) -> Iterable[ArchivedEvent]:
-        """The last event of each task that tells of a failed attempt."""
+        """The last event of each task about a failed attempt."""
         return self._failures.values()
 
     async def add(self, events: AsyncIterator[ArchivedEvent]) -> None:

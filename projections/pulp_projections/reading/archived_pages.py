@@ -25,7 +25,7 @@ class _Scanned(NamedTuple):
 
     entries: list[AuditedEvent]
     reached: int
-    """The offset up to which everything was looked at."""
+    """The offset up to which everything was scanned."""
     time: datetime
     """The time of the last record that was read."""
 
@@ -72,7 +72,8 @@ def _in_order(places: Iterable[EventPlace]) -> list[EventPlace]:
 
 
 def _stops(places: Sequence[EventPlace], ends: Mapping[int, int], time: datetime | None) -> dict[int, int]:
-    """Where a page ends: where a scan has stopped, and in other partitions before what came later than that."""
+    """Where a page ends: in a partition whose scan has stopped, there; in all others, before anything later than
+    that."""
     found = dict(ends)
     for place in places if time is not None else ():
         if time is not None and place.time > time:

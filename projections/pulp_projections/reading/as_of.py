@@ -47,7 +47,7 @@ MOST_LISTED: Final = 20_000
 _FOLDED_AT_ONCE: Final = 500
 """How many tasks to fold before other requests run."""
 _PARTS: Final[tuple[LiteralString, ...]] = ("unchanged", "unpurged", "folded")
-"""The parts of which the tasks of a moment consist."""
+"""The parts that make up the tasks of a moment."""
 _WITH: Final = re.compile(r"with (recursive )?")
 _changed: Final = row_maker(changing(COLUMNS))
 
@@ -57,8 +57,8 @@ async def task_as_of(
 ) -> TaskRow | None:
     """The task at a moment: after all events up to a broker time or a position, both included, or before the offsets.
 
-    None if it did not exist yet. Those of its events that are not in the history any more are read from `archive`;
-    without one it raises `HistoryIncomplete`.
+    None if it did not exist yet. Events that are no longer in the history are read from `archive`; without one it
+    raises `HistoryIncomplete`.
     """
     missing = await detached_of(connection, task_id)
     if missing.months and archive is None:
@@ -77,7 +77,7 @@ async def task_as_of(
     task = (await _fold(connection, [task_id], stops, found)).get(task_id)
     if task is None:
         return None
-    # An event says nothing of other partitions: of children in them, those count that its time is not before.
+    # An event says nothing about other partitions: children in them count unless they are later than its time.
     before = "t.accepted_at <= %(until)s" if isinstance(at, Position) else "t.accepted_offset < " + stop_of(stops, "t")
     statement = SQL(_SQL["children"]).format(before=SQL(before))
     values = {"task_id": task_id, "until": moment(task.updated_at_ms)}
@@ -89,7 +89,7 @@ class Past:
     """The tables as they were at a moment, for the statements that read them as they are.
 
     One instance serves all pages of an answer. Before each transaction's statements `catch_up` folds what has changed
-    since the moment, which costs one look for these tasks, and their events once.
+    since the moment, which costs one query for these tasks, and reads their events once.
     """
 
     def __init__(self, at: Moment, archive: RecordArchive | None = None) -> None:
@@ -146,10 +146,10 @@ class Past:
     async def first(
         self, connection: AsyncConnection, reading: TaskReading, values: Mapping[str, Any], most: int
     ) -> list[UUID]:
-        """Tasks among which the first `most` of a reading are.
+        """Tasks that include the first `most` of a reading.
 
-        Each part has its own first ones, by its own indexes: of all together Postgres would read every task first.
-        Raises `TooMuchHistory` for more than `MOST_LISTED`, whose ids would all be held at once.
+        Each part contributes its own first ones, from its own indexes: for all parts together, Postgres would read
+        every task first. Raises `TooMuchHistory` for more than `MOST_LISTED`, whose ids would all be held at once.
         """
         if most > MOST_LISTED:
             raise TooMuchHistory(
@@ -212,7 +212,7 @@ async def _fold(
         event = decode(key_of(task_id), bytes(value))
         assert isinstance(event, Event)
         after = evolve(folded.get(task_id), event, Position(partition, offset), timestamp_ms)
-        if isinstance(after, Ignored):  # an event that had an effect has it again, unless an earlier event is missing
+        if isinstance(after, Ignored):  # an effective event has its effect again, unless an earlier event is missing
             raise _incomplete(task_id)
         folded[task_id], versions[task_id] = after, version
     return {task_id: replace(task, version=versions[task_id]) for task_id, task in folded.items()}

@@ -16,7 +16,7 @@ from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.reading", "audit.sql")
 IGNORED: Final = "ignored"
-"""In place of an effect: any but `applied`."""
+"""Used in place of an effect: any but `applied`."""
 APPLIED: Final = "applied"
 MOST_TASKS: Final = 2000
 """Up to this number of matching tasks, events are looked up by task; above it, each event is checked against its task.
@@ -27,7 +27,7 @@ _FREQUENT: Final[LiteralString] = (
     "('org.pulpproject.task.accepted.v1', 'org.pulpproject.task.accepted.v2', 'org.pulpproject.task.started.v1',"
     " 'org.pulpproject.task.progress.v1', 'org.pulpproject.task.finished.v1')"
 )
-"""As the index `task_events_rare` has them."""
+"""The conditions of the index `task_events_rare`."""
 _USES: Final[LiteralString] = "(t.exclusive_resources || t.shared_resources) && %(resources)s"
 
 
@@ -38,14 +38,14 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = ()
     """As the log has them, with their versions."""
     effects: tuple[str, ...] = ()
-    """`applied`, `ignored`, or reasons why events had none."""
+    """`applied`, `ignored`, or reasons why events had no effect."""
     operations: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     """`TYPE:ID`."""
     tasks: tuple[UUID, ...] = ()
     groups: tuple[UUID, ...] = ()
     correlations: tuple[str, ...] = ()
-    """Of the requests that submitted the tasks."""
+    """The ids of the requests that submitted the tasks."""
     since: datetime | None = None
     """When the broker received it, by the broker's clock."""
     until: datetime | None = None
@@ -62,7 +62,7 @@ class EventPlace(NamedTuple):
 
 
 class AuditedEvent(NamedTuple):
-    """One event of the history, and what is known of its task; None where an event has no task."""
+    """One event of the history, and what is known about its task; None for fields of a missing task."""
 
     partition: int
     record_offset: int
@@ -80,7 +80,7 @@ class AuditedEvent(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The first places of several partitions, and from where each partition goes on."""
+    """The first places of several partitions, and where each partition continues."""
 
     places: list[EventPlace]
     following: dict[int, int]
@@ -93,7 +93,7 @@ class AuditPage(NamedTuple):
 
     entries: list[AuditedEvent]
     following: dict[int, int]
-    """The next offset of each partition. What is read from there on is neither skipped nor told twice."""
+    """The next offset of each partition. Reading on from there skips nothing and repeats nothing."""
     has_more: bool
 
 
@@ -107,8 +107,8 @@ async def read_page(
 ) -> AuditPage:
     """Up to `limit` matching events from `starts` on, before `stops`; fewer if they exceed `HISTORY_BYTES`.
 
-    The stops must be projected already, so that no event comes to be before them later. Raises `HistoryIncomplete`
-    where events may be meant that are not in the history any more.
+    The stops must be projected already, so that no event can appear before them later. Raises `HistoryIncomplete` if
+    matching events may no longer be in the history.
     """
     await _check_there(connection, wanted, starts, stops)
     cut = cut_page(await find_places(connection, wanted, starts, stops, limit), stops, limit)
@@ -122,7 +122,8 @@ async def find_places(
     stops: Mapping[int, int],
     limit: int,
 ) -> list[EventPlace]:
-    """Where the first matching events of each partition are, and whether more follow: up to one more than `limit`."""
+    """The places of the first matching events of each partition, up to one more than `limit`, and whether more
+    follow."""
     clauses, values = await _conditions(connection, wanted)
     where: LiteralString = "".join(" and " + clause for clause in clauses)
     parts: list[LiteralString] = [
@@ -174,8 +175,8 @@ def cut_page(
 ) -> Cut:
     """The first of some places by time, no more than `limit` or `most_bytes`, but at least one.
 
-    Each partition's places are in the order of their offsets, and stay so whatever the clocks said. They are all that
-    there are before the stop, or more than `limit`.
+    Each partition's places are in the order of their offsets, and stay so whatever the clocks said. They are all places
+    before the stop, or more than `limit`.
     """
     by_partition: dict[int, list[EventPlace]] = {partition: [] for partition in stops}
     for place in places:
@@ -254,7 +255,7 @@ async def _conditions(connection: AsyncConnection, wanted: AuditFilter) -> tuple
 
 
 def task_clauses(wanted: AuditFilter) -> tuple[list[LiteralString], dict[str, Any]]:
-    """What a task `t` must satisfy whose events are wanted, besides its id, with the values."""
+    """The condition, besides its id, on a task `t` whose events are wanted, with the values."""
     clauses: list[LiteralString] = []
     if wanted.operations:
         clauses.append("t.operation = any (%(operations)s)")
@@ -271,7 +272,7 @@ def task_clauses(wanted: AuditFilter) -> tuple[list[LiteralString], dict[str, An
 
 
 async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: dict[str, Any]) -> list[LiteralString]:
-    """What the event's task must satisfy: by its id if few tasks do, else by a look at each task."""
+    """The condition on the event's task: by its id if few tasks match, else by checking each task."""
     clauses, of_tasks = task_clauses(wanted)
     own: list[LiteralString] = ["e.task_id = any (%(tasks)s)"] if wanted.tasks else []
     values |= {"tasks": list(wanted.tasks), **of_tasks}

@@ -63,7 +63,7 @@ async def tasks(
     if past is not None:
         every = reading_of(conditions, order)
         ids = await past.first(connection, every, parameters_of(conditions), limit + offset)
-        # Of the conditions only their parameters are needed now, which the order may have as well.
+        # From here on only the parameters of the conditions are needed, and those of the order.
         conditions = [Condition("t.task_id = any (%(past_ids)s)", {**parameters_of(conditions), "past_ids": ids})]
         order = every.task_order
     reading = behind(reading_of(conditions, order), offset)
@@ -73,7 +73,7 @@ async def tasks(
 
 
 def behind(reading: TaskReading, offset: int) -> TaskReading:
-    """The reading for a page behind `offset` tasks: if they are many, only their ids are read, which an index has.
+    """The reading for a page after `offset` tasks: if they are many, only their ids are read, from an index.
 
     Postgres computes all columns of the rows that it skips.
     """
@@ -90,8 +90,8 @@ def behind(reading: TaskReading, offset: int) -> TaskReading:
 def tasks_sql(reading: TaskReading, limit: int, wanted: frozenset[str]) -> LiteralString:
     """The query for `row_of`, without `select`. Its parameters `limit` and `skip` choose the page.
 
-    Sizes are known without reading the values: large ones are stored beside the row, uncompressed (see read_model.sql).
-    The rows keep the order of the subselect.
+    Sizes are known without reading the values: large ones are stored outside the row, uncompressed (see
+    read_model.sql). The rows keep the order of the subselect.
     """
     share = PAGE_BYTES // max(1, limit)
     children = share // _CHILD_BYTES

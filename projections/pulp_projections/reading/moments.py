@@ -1,7 +1,7 @@
 """Moments of the past as positions in the log.
 
 A moment is the next offset of every partition. A time means, in each partition, everything before its first event that
-is later by the broker's clock: so events in the log's order are there or not, also where a clock ran backwards.
+is later by the broker's clock. So events are included strictly in the order of the log, even if a clock ran backwards.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pulp_projections.times import instant
 
 _SQL: Final = load("pulp_projections.reading", "moments.sql")
 Asked: TypeAlias = datetime | Position | Mapping[int, int]
-"""A time of the brokers; just after an event, and of other partitions by its time; or the next offset by partition."""
+"""A time of the brokers; just after an event, with other partitions by its time; or the next offset by partition."""
 
 
 class Moment(NamedTuple):
@@ -34,7 +34,7 @@ class Moment(NamedTuple):
     stops: Mapping[int, int]
     """Partition → next offset; a missing partition had no events."""
     time: datetime
-    """The time that was asked for, or the latest that an event before the moment has."""
+    """The requested time, or the time of the latest event before the moment."""
     latest: datetime
     """No event before the moment is later, unless clocks were wrong by more than `CLOCK_SLACK` allows."""
     earliest_after: datetime
@@ -44,8 +44,8 @@ class Moment(NamedTuple):
 async def moment_of(connection: AsyncConnection, asked: Asked, archive: RecordArchive | None = None) -> Moment:
     """The moment, within the positions of the read model.
 
-    Raises `BeforeHistory` before the first event, and `HistoryIncomplete` where events before it are gone, which
-    `archive` does not have either.
+    Raises `BeforeHistory` before the first event, and `HistoryIncomplete` if events before it are gone and `archive`
+    does not have them either.
     """
     past = PastEvents(connection, await detached(connection), archive)
     stops = await past.stops_of(asked)
@@ -76,12 +76,12 @@ class Around(NamedTuple):
 
 
 class PastEvents:
-    """Where events are and when they came, of the history and of what was detached from it."""
+    """The places and times of events, in the history and in what was detached from it."""
 
     def __init__(
         self, connection: AsyncConnection, missing: Detached = NOTHING, archive: RecordArchive | None = None
     ) -> None:
-        """Without an archive it tells of the history alone."""
+        """Without an archive it covers only the history."""
         self._connection = connection
         self.detached = missing
         self._archive = archive if missing.months else None
@@ -146,7 +146,7 @@ class PastEvents:
         return Around(None if last is None else last.time, after_time)
 
     async def _last_before(self, partition: int, stop: int, known: TimedPlace | None) -> TimedPlace | None:
-        """The last event before a stop, if `known` is that of the history."""
+        """The last event before a stop, given the history's as `known`."""
         if self._archive is None or (known is not None and self.detached.last(partition) <= known.offset):
             return known
         found = await archived.last_before(self._connection, self._archive, self.detached, partition, stop)
@@ -154,10 +154,11 @@ class PastEvents:
 
 
 async def stops_of_task(connection: AsyncConnection, task_id: UUID, time: datetime) -> dict[int, int]:
-    """Stops that cut the events of a task and of its children as those of `stops_of` do; elsewhere they say nothing.
+    """Stops that cut the events of a task and of its children as those of `stops_of` do, but mean nothing for other
+    tasks.
 
-    It reads the task's own events. Others are read only where they may come between: in the partitions of the own ones,
-    and of those only what is before the last own one by less than `CLOCK_SLACK`.
+    It reads the task's own events. It reads others only where they may come between: in the partitions of the task's
+    own events, and only less than `CLOCK_SLACK` before the last one.
     """
     own = {"task_id": task_id, "time": time}
     lasts: dict[int, int] = dict(await (await connection.execute(_SQL["own"], own)).fetchall())

@@ -13,7 +13,7 @@ _ORIGINS: Final = load("pulp_projections.reading", "origins.sql")["origins"]
 
 
 async def origins(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, Origin]:
-    """The origins of those of these tasks that are projected, also of purged ones.
+    """The origins of those of these tasks that are projected, including purged ones.
 
     Before you take a missing one for a task without an `accepted`, wait until the projection has reached its event.
     """

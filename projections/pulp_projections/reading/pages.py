@@ -34,7 +34,7 @@ _Key = tuple[TaskReading, str]
 
 
 class Page(NamedTuple):
-    """A page; all of it is of one moment."""
+    """A page, all from one moment."""
 
     rows: list[TaskRow]
     total: int

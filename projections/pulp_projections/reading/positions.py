@@ -28,8 +28,8 @@ def last_events(next_offsets: Mapping[int, int]) -> str:
 class Positions:
     """The next offset of every partition in the active generation.
 
-    Woken by NOTIFY, with a slow poll behind it; it connects again by itself. `start` it before use, `close` it after.
-    On a worker's channel, only moves that concern that worker wake it; the poll reports all others.
+    It is woken by NOTIFY, with a slow poll as a fallback, and reconnects by itself. `start` it before use, `close` it
+    after. On a worker's channel, only moves that concern that worker wake it; the poll reports all others.
     """
 
     def __init__(self, conninfo: str, channel: str = POSITIONS) -> None:
@@ -51,7 +51,7 @@ class Positions:
         except psycopg.Error as error:
             raise ReadModelUnavailable(f"Postgres does not answer: {error}") from error
         self._task = asyncio.create_task(self._follow(notices))
-        await asyncio.sleep(0)  # from its first step on it closes the connection, also if it is cancelled at once
+        await asyncio.sleep(0)  # once it has started, it closes the connection even if it is cancelled at once
 
     async def close(self) -> None:
         """Stop listening."""
@@ -74,9 +74,10 @@ class Positions:
         return self._is_connected and self._current.get(position.partition, 0) > position.offset
 
     async def changed(self, seen: int, timeout_s: float) -> int:
-        """Returns when positions have moved since the `seen`-th time, or after the timeout: how often they have moved.
+        """Waits until positions have moved since the `seen`-th time, or for the timeout; returns how often they have
+        moved.
 
-        Pass 0 first, then what the call before returned: so no move is missed between two calls.
+        Pass 0 first, and then the previous result, so that no move is missed between two calls.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -110,7 +111,7 @@ class Positions:
         notices = await Notices.open(self._conninfo, "pulp-positions", (self._channel,), self._hear)
         try:
             await self._read(notices.connection)
-        except BaseException:  # also when it is cancelled: nobody else knows the connection
+        except BaseException:  # also on cancellation: nobody else knows the connection
             await notices.close()
             raise
         return notices
@@ -126,7 +127,7 @@ class Positions:
     def _hear(self, _channel: str, payload: str) -> None:
         try:
             _, partition, offset = map(int, payload.split())
-        except ValueError:  # any role that may connect can notify: it is no reason to stop listening
+        except ValueError:  # any role that may connect can notify, so this is not a reason to stop listening
             _log.warning("a notification that no processor sends", extra={"payload": payload[:80]})
             return
         self._heard[partition] = offset

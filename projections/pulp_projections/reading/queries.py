@@ -114,9 +114,9 @@ class Condition:
     """Subselects of `accepted_at` and `task_id`, each task once, which an index returns in the order of acceptance.
     Every match is in all of them."""
     rest: LiteralString = ""
-    """What tasks in all of `among` must satisfy besides, in order to match."""
+    """What tasks in all of `among` must also satisfy to match."""
     by_key: LiteralString = ""
-    """The same of a task `r.task_id` accepted at `r.accepted_at`, for a reading in which an index lists the tasks."""
+    """The same for a task `r.task_id` accepted at `r.accepted_at`, for a reading in which an index lists the tasks."""
     is_implied: bool = False
     """Whether it holds for all tasks that `task_counts` counts."""
 
@@ -124,7 +124,7 @@ class Condition:
 FIRST_SHOWN: Final[LiteralString] = (
     "(select s.accepted_at from tasks s where s.purged_at is null order by s.accepted_at, s.task_id limit 1)"
 )
-"""When the first task was accepted that is not purged. Most purges take the oldest tasks, so what lists the tasks of a
+"""When the first task that is not purged was accepted. Most purges take the oldest tasks, so listing the tasks of a
 resource need not go back any further."""
 SHOWN: Final = Condition(
     "t.purged_at is null",
@@ -151,7 +151,7 @@ class TaskReading(NamedTuple):
     has_skipped: bool = False
     """Whether the source already leaves out the tasks before the page."""
     counted: LiteralString = ""
-    """The same conditions on `task_counts t`, if it has what they are about."""
+    """The same conditions on `task_counts t`, if it has the columns they need."""
 
 
 async def tasks(
@@ -210,13 +210,13 @@ async def rows_of(
 
 
 async def positions(connection: AsyncConnection) -> dict[int, int]:
-    """Partition → next offset of what the views show."""
+    """Partition → the next offset after what the views show."""
     cursor = await connection.execute(_SQL["positions"])
     return dict(await cursor.fetchall())
 
 
 async def effect_of(connection: AsyncConnection, position: Position) -> str | None:
-    """The effect of the event at a position: `applied`, or why it had none; None if it is not projected yet."""
+    """The effect of the event at a position: `applied`, or the reason for none; None if it is not projected yet."""
     cursor = await connection.execute(_SQL["effect"], {"partition": position.partition, "offset": position.offset})
     row = await cursor.fetchone()
     return None if row is None else str(row[0])
@@ -232,12 +232,12 @@ async def history(
 ) -> list[HistoryEntry]:
     """Up to `limit` events of a task in log order, after a position; fewer if they exceed `HISTORY_BYTES`.
 
-    Those that are not in the history any more are read from `archive`; without one it raises `HistoryIncomplete`.
+    Events that are no longer in the history are read from `archive`; without one it raises `HistoryIncomplete`.
     """
     missing = await detached_of(connection, task_id)
     if missing.months and archive is None:
         await check_whole(connection, task_id)
-    # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
+    # With the limit in the text and no position, Postgres keeps the plan of a first page.
     condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
     statement = SQL(_SQL["history"]).format(limit=limit, after=condition, most=HISTORY_BYTES)
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
@@ -250,7 +250,7 @@ async def history(
         archived.append(_archived(event))
         if _is_cut(archived, limit):
             break
-    # After a cut list, nothing beyond its last entry is returned, since others may come before that.
+    # After a truncated list, nothing beyond its last entry is returned, since others may come before that.
     cuts = [each[-1] for each in (archived, found) if _is_cut(each, limit)]
     last = min(((each.partition, each.record_offset) for each in cuts), default=None)
     entries = sorted([*archived, *found], key=lambda each: (each.partition, each.record_offset))
@@ -344,7 +344,7 @@ async def counts_by(
 
 
 async def unfinished_since(connection: AsyncConnection, ended_since: datetime) -> datetime | None:
-    """When the first of the tasks was accepted that have not ended, or have ended since then; None if there is none."""
+    """The earliest acceptance of the tasks that have not ended, or have ended since then; None if there are none."""
     cursor = await connection.execute(_SQL["unfinished_since"], {"ended_since": ended_since})
     [(found,)] = await cursor.fetchall()
     assert found is None or isinstance(found, datetime)

@@ -31,28 +31,29 @@ _UNSCOPED: Final = {
     "is_held_by_others": SQL("false"),
 }
 _MOST_BEFORE: Final = 10
-"""The most tasks before another one that are named."""
+"""The most tasks ahead of another one that are named."""
 
 RunningOf = Callable[[str, str], int | None]
 """How many tasks of a user may run at once, by the user's role and own quota; None means any number."""
 
 
 class QueueRow(NamedTuple):
-    """One queue: its tasks that have not ended, and the live workers that serve it and do not drain."""
+    """One queue: its unfinished tasks, and the live workers that serve it and are not draining."""
 
     name: str
     runnable: int
     """Waiting tasks that need only a worker with a free slot."""
     blocked: int
-    """Waiting tasks that would not run whatever the number of workers: now for a resource, a dependency or a limit."""
+    """Waiting tasks that more workers would not help: they need a resource or a dependency, or their user has reached a
+    limit."""
     parked: int
-    """Waiting tasks of which a record cannot be projected: they go on once somebody retries or discards it."""
+    """Waiting tasks with a record that cannot be projected: they go on once somebody retries or discards it."""
     running: int
     """Tasks that occupy a slot."""
     unserved: int
     """Waiting tasks that no live worker can run, runnable or blocked."""
     oldest_at: datetime | None
-    """When the task was accepted that has waited longest, of those that are not parked; None if none waits."""
+    """When the task that has waited longest was accepted, not counting parked ones; None if none waits."""
     workers: int
     slots: int
     free_slots: int
@@ -108,7 +109,7 @@ class Line(NamedTuple):
     waiting: int
     """How many wait in total."""
     has_others: bool
-    """Tasks outside the scope hold it, or wait for it; said only if one in the scope does, too."""
+    """Tasks outside the scope hold it or wait for it; reported only if one in the scope does, too."""
 
 
 class Before(NamedTuple):
@@ -136,9 +137,9 @@ async def queues(
 ) -> list[QueueRow]:
     """Every queue that has tasks or live workers, by name. Reads each waiting task once.
 
-    All functions here count and name tasks in the scope only; what may run is decided by all tasks. With `past` it is
-    as it was, as far as events tell: tasks that run hold their resources, and workers, limits of users and what nobody
-    could run are not known, so that `unserved` counts nothing of use and slots are 0.
+    All functions here count and name tasks in the scope only; what may run is decided by all tasks. With `past` it
+    shows the past, as far as events record it: running tasks hold their resources, but workers, users' limits and what
+    nobody could run are unknown, so `unserved` is meaningless and slots are 0.
     """
     rooms = {}
     for name, role, own, running in await _rows(connection, "users", {}, (), past):
@@ -185,7 +186,7 @@ async def line_of(
 async def before(
     connection: AsyncConnection, task_id: UUID, *, unserved_s: float, scope: Sequence[Condition] = ()
 ) -> list[Before]:
-    """What is before a task on each of its resources, by name. Reads each waiting task once."""
+    """The tasks ahead of a task on each of its resources, by name. Reads each waiting task once."""
     values = {"task_id": task_id, "unserved_s": unserved_s, "most": _MOST_BEFORE}
     return [
         Before(resource, is_exclusive, waiting, tasks or [], _holders(text), has_others)

@@ -32,7 +32,7 @@ class Durations(NamedTuple):
     failed: int
     waited_s: tuple[float, float]
     ran_s: tuple[float, float] | None
-    """None if none of them was started."""
+    """None if no task was started."""
 
 
 async def counts(connection: AsyncConnection) -> dict[State, dict[str, int]]:
@@ -66,7 +66,8 @@ async def changes(connection: AsyncConnection, *, since: datetime, step: timedel
 
 
 async def durations(connection: AsyncConnection, *, since: datetime, most: int) -> list[Durations]:
-    """By operation, of the tasks that ended since a time; at most so many operations, those with most tasks first."""
+    """By operation, for the tasks that ended since a time; at most the given number of operations, those with most
+    tasks first."""
     cursor = await connection.execute(_SQL["durations"], {"since": since, "most": most})
     return [
         Durations(operation, ended, failed, _pair(waited), None if ran is None or None in ran else _pair(ran))

@@ -22,7 +22,7 @@ class GenerationRow(NamedTuple):
     activated_at: datetime | None
     verified_at: datetime | None
     percent: float | None
-    """How much of the log, as it was when the rebuild began, is projected. None where this role may not see it."""
+    """How much of the log, as it was when the rebuild began, is projected. None if this role may not see it."""
 
 
 async def generations(connection: AsyncConnection) -> list[GenerationRow]:
@@ -35,7 +35,7 @@ async def generations(connection: AsyncConnection) -> list[GenerationRow]:
 
 
 async def dead_letters(connection: AsyncConnection) -> int:
-    """How many records cannot be projected; those that only wait are left out."""
+    """How many records cannot be projected; those that only wait do not count."""
     [(total,)] = await (await connection.execute(_SQL["dead_letters_count"])).fetchall()
     return int(total)
 
@@ -54,5 +54,5 @@ async def _percent(connection: AsyncConnection, number: int, ends: list[int] | N
         async with connection.transaction():
             positions: dict[int, int] = dict(await (await connection.execute(query)).fetchall())
     except (errors.InsufficientPrivilege, errors.UndefinedTable):
-        return None  # the API's own role reads the views alone; and a generation may be dropped meanwhile
+        return None  # the API's own role may read only the views, and a generation may be dropped meanwhile
     return 100.0 * sum(min(positions.get(place, 0), end) for place, end in enumerate(ends)) / sum(ends)

@@ -41,7 +41,7 @@ def _expression() -> LiteralString:
 
 
 UNBLOCKED_AT: Final = _expression()
-"""The SQL of the time, of a row of `tasks t`; its parameter is `unserved_s`."""
+"""The SQL of the time, for a row of `tasks t`; its parameter is `unserved_s`."""
 _SQL: Final = load("pulp_projections.reading", "unblocked.sql")
 _TIMES: Final = SQL(_SQL["times"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
 _LONGEST: Final = SQL(_SQL["longest"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
@@ -54,9 +54,9 @@ async def unblocked_at(
 ) -> dict[UUID, datetime | None]:
     """When each task became runnable; None while something stops it, or if something did until it ended.
 
-    With `past`: by what had happened then.
+    With `past`, as of that moment.
 
-    `unserved_s` has to equal the setting of the processors.
+    `unserved_s` must equal the setting of the processors.
     """
     values = {"task_ids": list(task_ids), "unserved_s": unserved_s}
     if past is not None:
@@ -66,7 +66,7 @@ async def unblocked_at(
 
 
 async def longest_unblocked_s(connection: AsyncConnection, *, unserved_s: float) -> float | None:
-    """How long ago the task became runnable that has been so longest, in seconds; None if no task is runnable.
+    """How long the longest runnable task has been runnable, in seconds; None if no task is.
 
     Only the 500 oldest waiting tasks are examined.
     """

@@ -32,11 +32,11 @@ class Workers(Struct, frozen=True):
 
     live: int
     serving: int
-    """Workers that serve the task's queue and do not drain."""
+    """Workers that serve the task's queue and are not draining."""
     offering: int
-    """Those of them that offer its operation, or do not say what they offer."""
+    """The workers among them that offer its operation, or do not say what they offer."""
     slots: int
-    """The slots of those that offer it."""
+    """The slots of the workers that offer it."""
     free: int
 
 
@@ -49,7 +49,7 @@ class LastWorker(Struct, frozen=True):
 
 
 class Unmet(Struct, frozen=True):
-    """A dependency that has not succeeded. `state` is None if there is no such task."""
+    """A dependency that has not succeeded. `state` is None if the task does not exist."""
 
     task_id: UUID
     state: State | None
@@ -58,7 +58,7 @@ class Unmet(Struct, frozen=True):
 class HeldResource(Struct, frozen=True):
     """A resource that another task uses, in conflict with the waiting task.
 
-    Where several tasks run in turn in one slot, it is the one whose turn it is.
+    If several tasks run in turn in one slot, it is the current one.
     """
 
     task_id: UUID
@@ -91,13 +91,13 @@ class FailedAttempt(Struct, frozen=True):
 
     attempt: int
     code: str
-    """Of its error."""
+    """The code of its error."""
     retry_at: datetime
     """The next attempt begins no earlier."""
 
 
 class ParkedBy(Struct, frozen=True):
-    """The record because of which a task is parked."""
+    """The record that parks a task."""
 
     position: str
     """PARTITION:OFFSET"""
@@ -147,7 +147,7 @@ class Postponed(Struct, frozen=True):
 
     task_id: UUID
     is_claimed: bool
-    """It is assigned to a worker: `ahead` and `unmet` are no longer before it."""
+    """It is assigned to a worker: it no longer waits for `ahead` and `unmet`."""
     unmet: tuple[Unmet, ...]
     held: tuple[HeldResource, ...]
     ahead: Ahead | None
@@ -180,13 +180,13 @@ def _statement(name: str) -> bytes:
 STATEMENT: Final = _statement("facts")
 _POSTPONED: Final = _statement("postponed")
 BOUNDS: Final = {"most_uses": _MOST_USES, "most_tasks": _MOST_TASKS, "dispatcher_s": DISPATCHER_S}
-"""Its parameters beside the task and `unserved_s`."""
+"""Its parameters besides the task and `unserved_s`."""
 
 
 async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: float) -> WaitingFacts | None:
-    """The facts about a task in any state; None if there is no such task. Takes milliseconds however many tasks wait.
+    """The facts about a task in any state; None if the task does not exist. Takes milliseconds however many tasks wait.
 
-    `unserved_s` has to equal the setting of the processors.
+    `unserved_s` must equal the setting of the processors.
     """
     values = {**BOUNDS, "task_id": task_id, "unserved_s": unserved_s}
     cursor = await connection.execute(STATEMENT, values)
@@ -197,7 +197,7 @@ async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: fl
 async def postponed(
     connection: AsyncConnection, task_ids: Sequence[UUID], *, unserved_s: float
 ) -> dict[UUID, Postponed]:
-    """What the waiting tasks among these wait for. `unserved_s` has to equal the setting of the processors."""
+    """What the waiting tasks among these wait for. `unserved_s` must equal the setting of the processors."""
     values = {**BOUNDS, "task_ids": list(task_ids), "unserved_s": unserved_s}
     rows = await (await connection.execute(_POSTPONED, values)).fetchall()
     found = [msgspec.json.decode(text, type=Postponed) for (text,) in rows]

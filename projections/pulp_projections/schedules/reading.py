@@ -20,7 +20,7 @@ _RECENT: Final = 100
 
 
 class ToDecide(NamedTuple):
-    """A schedule with a tick that has come and is not decided."""
+    """A schedule with a tick that has come and is undecided."""
 
     schedule: Schedule
     is_last_running: bool
@@ -55,9 +55,9 @@ class ScheduleRun(NamedTuple):
     """Why the task was refused."""
     decided_at: datetime
     state: str | None
-    """That of the task; None before it is projected."""
+    """The state of the task; None before it is projected."""
     error: str | None
-    """That of the task, as JSON."""
+    """The error of the task, as JSON."""
 
     @property
     def has_failed(self) -> bool | None:
@@ -88,9 +88,9 @@ async def time_of(connection: AsyncConnection) -> datetime:
 
 
 async def to_decide(connection: AsyncConnection, now: datetime, *, most: int) -> list[ToDecide]:
-    """The schedules with a tick up to now about which nothing is decided; the most overdue first.
+    """The schedules with an undecided tick up to now, the most overdue first.
 
-    One with a due tick whose task is not submitted is none of them.
+    A schedule whose due tick has no task yet is not among them.
     """
     rows = await (await connection.execute(SQL["to_decide"], {"now": now, "most": most})).fetchall()
     return [ToDecide(schedule_of(row), bool(row[COLUMNS])) for row in rows]
@@ -103,7 +103,7 @@ async def to_submit(connection: AsyncConnection, *, most: int) -> list[Schedule]
 
 
 async def effect_of_schedule_event(connection: AsyncConnection, offset: int) -> str | None:
-    """The effect of an event: `applied`, or why it had none; None if it is not projected yet."""
+    """The effect of an event: `applied`, or the reason for none; None if it is not projected yet."""
     row = await (await connection.execute(SQL["effect"], {"record_offset": offset})).fetchone()
     return None if row is None else str(row[0])
 
@@ -114,7 +114,7 @@ async def created_as(connection: AsyncConnection, schedule_id: UUID) -> Definiti
     if row is None:
         return None
     data = decode_schedule_event(schedule_key(schedule_id), row[0]).data
-    assert isinstance(data, ScheduleCreated)  # the fold takes no other one first
+    assert isinstance(data, ScheduleCreated)  # the fold accepts no other event first
     return data.definition
 
 
@@ -158,7 +158,7 @@ async def page_of_runs(
 
 
 async def schedules_health(connection: AsyncConnection, *, late_s: float) -> SchedulesHealth:
-    """Their health; a tick counts as overdue once it is this late."""
+    """The health of the schedules; a tick counts as overdue once it is this late."""
     [row] = await (await connection.execute(SQL["health"], {"late_s": late_s})).fetchall()
     return SchedulesHealth(*row)
 

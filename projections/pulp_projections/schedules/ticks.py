@@ -1,8 +1,8 @@
 """When a schedule's ticks are. Pure.
 
-A cron expression is read as Debian's cron reads it, in the time zone of the schedule. Where clocks go forward, a tick
-at a fixed time that does not exist is at the next time that does; where they go back, it comes once, at the first of
-the two. A tick of every hour or minute (a field that begins with `*`) follows elapsed time through both.
+A cron expression is read as Debian's cron reads it, in the time zone of the schedule. When clocks go forward, a tick at
+a fixed time that does not exist is at the next time that does; when they go back, it comes once, at the first of the
+two. A tick of every hour or minute (a field that begins with `*`) follows elapsed time through both.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from pulp_events.schedule import Schedule
 from pulp_events.schedule_events import Definition
 
 _FIELDS: Final = 5
-"""Of a cron expression. The library takes a sixth too, for seconds."""
+"""The number of fields of a cron expression. The library also takes a sixth, for seconds."""
 _LOCAL_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
-"""Files beside the time zones, which differ from machine to machine: two schedulers would tick at different times."""
+"""Files next to the time zones that differ from machine to machine: two schedulers would tick at different times."""
 _LEAP_ZONES: Final = "right/"
 """Time zones whose clocks count leap seconds, as no other clock here does."""
 MOST_COUNTED: Final = 1000
-"""How many missed ticks are counted; more count as so many."""
+"""The most missed ticks that are counted; a larger number counts as this one."""
 
 
 class BadTimes(BadInput):
@@ -73,12 +73,12 @@ def ticks_after(definition: Definition, after: datetime) -> Iterator[datetime]:
 
 
 def first_tick_after(definition: Definition, after: datetime) -> datetime | None:
-    """The next tick after a moment; None if there is none. Raises `BadTimes`."""
+    """The next tick after a moment, or None. Raises `BadTimes`."""
     return next(ticks_after(definition, after), None)
 
 
 def next_tick(schedule: Schedule) -> datetime | None:
-    """The first tick that was neither run nor skipped; None if there is none. Raises `BadTimes`."""
+    """The first tick that was neither run nor skipped, or None. Raises `BadTimes`."""
     return first_tick_after(schedule.definition, _counted_until(schedule))
 
 
@@ -88,11 +88,11 @@ class PassedTicks(NamedTuple):
     last: datetime
     """The latest of them."""
     missed: int
-    """How many come before it, at most `MOST_COUNTED`."""
+    """The number of ticks before it, at most `MOST_COUNTED`."""
 
 
 def overdue(schedule: Schedule, now: datetime) -> PassedTicks | None:
-    """The ticks up to now; None if there are none. Raises `BadTimes`."""
+    """The ticks up to now, or None. Raises `BadTimes`."""
     definition, until = schedule.definition, _counted_until(schedule)
     if definition.interval_seconds is not None:
         return _overdue_interval(definition, until, now)
@@ -133,7 +133,7 @@ def _crons(definition: Definition, after: datetime) -> Iterator[datetime]:
     try:
         for found in CronSim(definition.cron, after.astimezone(_zone(definition))):
             tick = found.astimezone(UTC)
-            if tick > after:  # begun in the second of two equal hours, it may go back to the first
+            if tick > after:  # if it begins in the second of two equal hours, it may go back to the first
                 after = tick
                 yield tick
     except (CronSimError, OverflowError) as error:
@@ -165,7 +165,7 @@ def _overdue_interval(definition: Definition, until: datetime, now: datetime) ->
 
 
 def _latest(definition: Definition, known: datetime, now: datetime) -> datetime:
-    """The latest tick up to now, given an earlier one: looked for in spans that grow backwards from now."""
+    """The latest tick up to now, given an earlier one. It searches in spans that grow backwards from now."""
     span = timedelta(hours=1)
     while now - span > known:
         found = None

@@ -59,7 +59,7 @@ class DeliveryReport(NamedTuple):
 
 
 async def all_webhooks(connection: AsyncConnection) -> list[Webhook]:
-    """All that are not removed."""
+    """All subscriptions that are not removed."""
     return [webhook_of(row) for row in await (await connection.execute(SQL["all"])).fetchall()]
 
 
@@ -111,7 +111,7 @@ async def keep(connection: AsyncConnection, subscription_id: UUID, epoch: int, r
 
 
 async def secrets_of(connection: AsyncConnection, secret_ids: Sequence[UUID]) -> list[bytes]:
-    """The secrets that are there, in this order."""
+    """Those of the secrets that exist, in this order."""
     rows = await (await connection.execute(SQL["secrets"], {"secret_ids": list(secret_ids)})).fetchall()
     found: dict[UUID, bytes] = dict(rows)
     return [bytes(found[secret_id]) for secret_id in secret_ids if secret_id in found]
@@ -136,7 +136,7 @@ async def prune(connection: AsyncConnection, subscription_id: UUID, *, most: int
 
 
 async def origins_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, Origin]:
-    """What filters ask about those of the tasks that are projected."""
+    """What filters need to know about those of the tasks that are projected."""
     rows = await (await connection.execute(SQL["origins"], {"task_ids": list(task_ids)})).fetchall()
     return {
         task_id: Origin(operation=operation, group_id=group_id, actor=actor, resources=tuple(resources))

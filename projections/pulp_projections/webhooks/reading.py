@@ -19,7 +19,7 @@ class WebhookProgress(NamedTuple):
     topic_id: str
     epoch: int
     failures: int
-    """Of the endpoint, in a row."""
+    """The endpoint's consecutive failures."""
     retry_at: datetime | None
     delivered: int
     last_success_at: datetime | None
@@ -54,7 +54,7 @@ class Delivery(NamedTuple):
     event_type: str
     task_id: UUID | None
     outcome: str
-    """`delivered`, `retried`, `parked`, `given-up`; of a test `pending`, `delivered` or `failed`."""
+    """`delivered`, `retried`, `parked`, `given-up`; for a test `pending`, `delivered` or `failed`."""
     attempts: int
     status: int | None
     error: str | None
@@ -85,7 +85,7 @@ async def list_webhooks(
 
 
 async def progress_of(connection: AsyncConnection, subscription_ids: Sequence[UUID]) -> dict[UUID, WebhookProgress]:
-    """How far each of them is."""
+    """How far each subscription has delivered."""
     rows = await (await connection.execute(SQL["progress"], {"subscription_ids": list(subscription_ids)})).fetchall()
     found = []
     for row in rows:
@@ -108,14 +108,14 @@ class WaitingDeliveries(NamedTuple):
     reason: str | None
     """Why it is parked."""
     events: int
-    """Behind its place, as far as they are projected; those that its filter does not want are among them."""
+    """The events after its place, as far as they are projected, including those that its filter does not want."""
     oldest_s: float
-    """The age of the first of them; 0 if there is none."""
+    """The age of the first of them; 0 if there are none."""
     parked_tasks: int
 
 
 async def waiting_deliveries(connection: AsyncConnection) -> list[WaitingDeliveries]:
-    """Of every subscription, by name."""
+    """What waits for every subscription, by name."""
     rows = await (await connection.execute(SQL["waiting"])).fetchall()
     return [
         WaitingDeliveries(name, WebhookState(state), reason, events, max(0.0, oldest_s or 0.0), parked)
@@ -141,7 +141,7 @@ async def find_test(connection: AsyncConnection, event_id: UUID) -> Delivery | N
 
 
 async def effect_of_webhook_event(connection: AsyncConnection, offset: int) -> str | None:
-    """The effect of an event: `applied`, or why it had none; None if it is not projected yet."""
+    """The effect of an event: `applied`, or the reason for none; None if it is not projected yet."""
     row = await (await connection.execute(SQL["effect"], {"record_offset": offset})).fetchone()
     return None if row is None else str(row[0])
 

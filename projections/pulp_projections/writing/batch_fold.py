@@ -38,7 +38,7 @@ class BatchFold:
         after: Self | None = None,
         detached: Detached = NOTHING,
     ) -> None:
-        """Of `detached` months no rows are written by COPY, which is how a rebuild writes."""
+        """Rows of `detached` months are not written by COPY, which is how a rebuild writes."""
         self.records = records
         self.task_ids = task_ids
         self.known = dict(known)
@@ -52,7 +52,7 @@ class BatchFold:
         self._ahead: deque[bytes] = deque()
 
     def rows(self) -> list[HistoryRow]:
-        """All rows of the history, folded at once. For a batch that comes after none."""
+        """All rows of the history, folded at once. For a batch without a predecessor."""
         if self._rows is None:
             self._rows = list(self._fold.history(self.records))
         return self._rows
@@ -88,7 +88,7 @@ class BatchFold:
             task.cancel()  # it waits only between two parts, so none is lost
             await asyncio.wait([task])
             if not task.cancelled():
-                task.result()  # raises what the task raised
+                task.result()  # raises the task's exception
 
     async def _run_ahead(self) -> None:
         if self._after is not None:

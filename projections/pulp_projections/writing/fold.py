@@ -37,7 +37,7 @@ class HistoryRow(Struct, frozen=True, gc=False):
 
 
 class Kind(NamedTuple):
-    """Which tasks a counter counts: those of a state and an operation that are not purged."""
+    """Which tasks a counter counts: tasks of a state and an operation that are not purged."""
 
     partition: int
     state: State
@@ -70,15 +70,15 @@ class Changes(NamedTuple):
     freed: list[int]
     """The offsets of existing dead letters that are now in the history."""
     counts: dict[Kind, int]
-    """By how much each counter changes; never zero."""
+    """The change of each counter; never zero."""
     days: dict[Cell, int]
-    """By how much the counts of the daily statistics rise."""
+    """The increments of the daily statistics."""
     causes: list[Cause]
-    """Those of `created` that run another task again."""
+    """The tasks of `created` that rerun another one."""
     workers: dict[str, bool]
     """The workers whose tasks have changed, and those that sent an event without an effect.
 
-    Each with whether this is news to it: a worker knows that it has started a task, or ended it successfully.
+    Each says whether this is news to the worker, which knows that it has started a task or ended it successfully.
     """
     ignored: dict[str, int]
     """How many events had no effect, by reason."""
@@ -174,7 +174,7 @@ class Fold:
         yield HistoryRow(record, act.event, Reason.DEAD_LETTER)
 
     def _again(self, record: Record) -> HistoryRow | str:
-        """The row of a record that has waited, or the reason why there is none yet."""
+        """The row of a record that has waited, or the reason why it cannot have one yet."""
         task_id = task_id_of(record.key)
         task = self._tasks.get(record.key) or (None if task_id is None else self._known.get(task_id))
         folding = Fold({} if task is None else {task.task_id: task}, self._refused)

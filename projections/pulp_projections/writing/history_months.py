@@ -12,7 +12,7 @@ from pulp_projections.times import clamped_ms, moment
 
 _SQL: Final = load("pulp_projections.writing", "history_months.sql")
 _PAUSE_S: Final = 30.0
-"""The pause after a failed try, when readers were using the part that holds the rows meanwhile."""
+"""The pause after a failed try, when readers were using the part that holds the rows in the meantime."""
 
 
 class Month(NamedTuple):
@@ -38,10 +38,10 @@ class HistoryMonths:
         self._next_try_s = 0.0
 
     async def prepare(self, connection: AsyncConnection, generation: int, records: Sequence[Record]) -> None:
-        """Make the parts for a batch, outside of its transaction; nearly always they are there.
+        """Create the parts for a batch, outside of its transaction; nearly always they exist.
 
-        It looks at the first record and the last one. A month between them, and one that cannot be made now, has its
-        rows where those of months without a part are, until its part is made.
+        It looks only at the first and the last record. The rows of a month between them, or of one that cannot be
+        created now, go where those of months without a part are, until the part is created.
         """
         if generation != self._generation:
             self._generation, self._made, self._next_try_s = generation, set(), 0.0

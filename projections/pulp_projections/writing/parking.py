@@ -1,4 +1,4 @@
-"""Parked tasks: those of which a record cannot be projected. It and the later records of the task are kept, in order,
+"""Parked tasks: tasks with a record that cannot be projected. It and the later records of the task are kept, in order,
 until somebody lets the task go on. Pure; the state before a batch is never changed.
 """
 
@@ -25,7 +25,7 @@ class Standing(StrEnum):
     PARKS = "parks"
     """Its task is parked because of it."""
     WAITS = "waits"
-    """It may be decodable, and waits behind the record that parks its task."""
+    """It may be decodable, but waits behind the record that parks its task."""
     DISCARDED = "discarded"
     """It was left out, and its task has continued."""
 
@@ -40,7 +40,7 @@ class DeadLetter(NamedTuple):
 
 
 Parked = Mapping[bytes, Sequence[DeadLetter]]
-"""The key of a task's records → the record that parks it, and those that wait behind that, in order."""
+"""The key of a task's records → the record that parks it, and those that wait behind it, in order."""
 NOBODY: Final[Parked] = MappingProxyType({})
 
 

@@ -26,9 +26,9 @@ class FoundPoison(NamedTuple):
 
 
 async def find_poison(connection: AsyncConnection, records: Sequence[Record], parked: Parked = NOBODY) -> FoundPoison:
-    """The records that Postgres refuses, also those that have waited until now; found by halving.
+    """The records that Postgres refuses, including those that have waited until now, found by bisection.
 
-    It writes in the caller's transaction, which is to be rolled back.
+    It writes in the caller's transaction, which must be rolled back.
     """
     wanted = task_ids(records)
     known = await load_tasks(connection, wanted)

@@ -39,7 +39,7 @@ _SQL: Final = load("pulp_projections.writing", "parking.sql")
 Following = Callable[[], Sequence[Record]]
 """Returns the batch that continues another one; an empty one if it has not arrived yet."""
 OnWritten = Callable[[Sequence[Record], Changes], None]
-"""Called after a commit with the records, without those written before, and with their changes."""
+"""Called after a commit with the records, except those written before, and with their changes."""
 
 
 class ReadModelCorrupt(PulpError):
@@ -96,13 +96,13 @@ class Projector:
         return self.next_offset
 
     async def project(self, records: Sequence[Record], following: Following = tuple) -> int:
-        """Write the batch, without what was written before; returns the position after it.
+        """Write the batch, except what is already written; returns the position after it.
 
-        `following` returns the batch that continues it, if there is one: that is folded while Postgres writes this one.
-        It must be the very list that is projected next, or it is folded again.
+        `following` returns the next batch, if there is one, which is folded while Postgres writes this one. It must be
+        the very list that is projected next, or it is folded again.
 
-        Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went
-        away: then the batch may or may not be written, and `locate` tells.
+        Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went away:
+        then the batch may or may not be written, and `locate` tells which.
         """
         rest = rest_of(records, self.partition, self.next_offset)
         if not rest:

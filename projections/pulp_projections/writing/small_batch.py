@@ -31,7 +31,7 @@ def is_small(records: Sequence[Record]) -> bool:
 
 
 def is_plain(changes: Changes) -> bool:
-    """Whether `SmallBatchWriter` can write the changes: it has no place for dead letters and reruns, which are rare."""
+    """Whether `SmallBatchWriter` can write the changes: it does not support dead letters and reruns, which are rare."""
     return not (changes.dead_letters or changes.restood or changes.freed or changes.causes)
 
 

@@ -13,7 +13,7 @@ _SQL: Final = load("pulp_accounts", "quota_store.sql")
 
 
 class UserQuota(NamedTuple):
-    """A user, and the quota of this user alone; '' if there is none."""
+    """A user, and the quota set for this user alone; '' if none is set."""
 
     name: str
     role: Role

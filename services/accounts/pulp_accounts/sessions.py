@@ -30,7 +30,7 @@ def digest_of(session_id: str) -> bytes:
 
 
 async def begin(connection: AsyncConnection, user: str, lifetime: timedelta) -> str | None:
-    """Begin a session of a user; its id, which is a secret. None if there is no such user any more."""
+    """Begin a session of a user; returns its id, which is a secret. None if the user no longer exists."""
     session_id = secrets.token_urlsafe(_BYTES)
     row = {"user": user, "session_hash": digest_of(session_id), "lifetime_s": lifetime.total_seconds(), "most": MOST}
     async with connection.transaction():

@@ -59,7 +59,7 @@ class TokenLogin(NamedTuple):
 
     @property
     def fault(self) -> str | None:
-        """Why it is no longer valid; None while it is."""
+        """Why it is no longer valid; None while it is valid."""
         if self.token.revoked_at is not None:
             return "was revoked"
         return None if self.token.is_valid else "has expired"
@@ -102,19 +102,19 @@ async def list_tokens(connection: AsyncConnection, user: str | None) -> list[Bea
 
 
 async def read(connection: AsyncConnection, token_id: UUID) -> BearerToken | None:
-    """One token; None if there is none."""
+    """One token, or None."""
     row = await (await connection.execute(_SQL["read"], {"token_id": token_id})).fetchone()
     return None if row is None else _token(row)
 
 
 async def revoke(connection: AsyncConnection, token_id: UUID, by: str) -> BearerToken | None:
-    """Revoke a token; it, or None if there is none. One that is revoked already stays as it is."""
+    """Revoke a token and return it, or None if it does not exist. A token that is already revoked stays as it is."""
     row = await (await connection.execute(_SQL["revoke"], {"token_id": token_id, "by": by})).fetchone()
     return await read(connection, token_id) if row is None else _token(row)
 
 
 async def digest_by_id(connection: AsyncConnection, token_id: UUID) -> bytes | None:
-    """What is stored of a token; None if there is none."""
+    """What is stored about a token; None if it does not exist."""
     row = await (await connection.execute(_SQL["digest"], {"token_id": token_id})).fetchone()
     return None if row is None else bytes(row[0])
 

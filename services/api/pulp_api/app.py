@@ -105,12 +105,12 @@ def build(
     meter: Meter = NO_METER,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """The API, made of its parts; `event_origin` is the setting, the last two options are those of `Edge`.
+    """Join the parts of the API.
 
-    Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
-    be changed, and so with `subscriptions`; without `checkpoints` there are none; without `subjects` no erasure
-    reaches the audit; without `records` no record is appended again; without `task_rights` everybody may see every
-    task.
+    `event_origin` is the setting; the last two options are those of `Edge`. Parts may be missing: without a watch the
+    API reports no preconditions; without `quotas` the defaults apply; without `schedules` or `subscriptions` none can
+    be changed; without `checkpoints` there are none; without `subjects` no erasure reaches the audit; without `records`
+    no record is appended again; without `task_rights` everybody may see every task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub

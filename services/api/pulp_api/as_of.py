@@ -69,7 +69,7 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     """
     asked = moment_of_request(request, text)
     await reach(service, asked, text)
-    # Of one event only its own partition is known to be there: the others are shown up to its time.
+    # For an event, only its own partition has a certain position: the others are shown up to its time.
     lag = await service.freshness.catch_up() if isinstance(asked, datetime | Position) else None
     async with _turn(service), snapshot(service) as connection:
         at = await moment_of(connection, asked, service.archive)

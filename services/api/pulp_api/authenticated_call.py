@@ -73,7 +73,7 @@ class AuthenticatedCall:
         return frozenset(task_ids) - await self._visible(connection, task_ids) if task_ids else frozenset()
 
     async def waiting_facts(self, connection: AsyncConnection, task_id: UUID) -> WaitingFacts | None:
-        """Why a task waits, as this user may know it; None if there is no such task."""
+        """Why a task waits, as far as this user may know; None if the task does not exist."""
         facts = await facts_of(connection, task_id, unserved_s=self.service.unserved_s)
         if facts is None or not self.scope:
             return facts

@@ -115,7 +115,7 @@ class Canceller:
         await asyncio.gather(*map(ask, found.values()))
 
     async def _ask(self, task: Task, caller: Caller, reason: str | None) -> Position | None:
-        """Append the request, if there is none yet; where it is in the log."""
+        """Append the request unless there is one already, and return its place in the log."""
         position = None
         events = request_cancel(
             task,

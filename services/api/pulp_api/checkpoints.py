@@ -14,11 +14,11 @@ from pulp_events.kafka import Servers
 from pulp_events.reader import Record
 
 _KEPT_S: Final = 5.0
-"""For so long all who ask get the same: to read them takes Kafka some tenths of a second."""
+"""How long all callers get the same answer: reading them takes Kafka some tenths of a second."""
 _DASH: Final = "\N{EM DASH} "
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _ID: Final = slice(0, 4)
-"""Of the key, in a signature (C2SP signed-note)."""
+"""The key's id in a signature (C2SP signed-note)."""
 
 
 class CheckpointFacts(NamedTuple):
@@ -36,7 +36,7 @@ class CheckpointFacts(NamedTuple):
     time: datetime
     """When the broker got it."""
     next_offset: int
-    """Of the first record that it does not cover."""
+    """The offset of the first record that it does not cover."""
     note: str
     """The checkpoint as it was signed."""
 

@@ -262,7 +262,7 @@ def _advice(request: Request) -> str:
 
 def _headers_of(error: Exception, status: int, request: Request) -> dict[str, str]:
     if status == 401:
-        # A page's event source can send no header of its own; browsers say of it what it is.
+        # A page's event source cannot send its own headers; browsers say what it is.
         is_script = request.headers.get("x-requested-with") == "XMLHttpRequest" or (
             request.headers.get("sec-fetch-dest") == "empty"
         )

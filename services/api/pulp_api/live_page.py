@@ -1,4 +1,4 @@
-"""Serves the live page, where the distribution that carries it is installed."""
+"""Serves the live page, if the distribution that contains it is installed."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -70,7 +70,7 @@ class Files:
         return _INDEX in self._files
 
     def at(self, path: str) -> File | None:
-        """The file at a path below `ROOT`; each path of a view is the page itself. None if there is no such file."""
+        """The file at a path below `ROOT`; each path of a view is the page itself. None if the file does not exist."""
         found = self._files.get(path)
         is_view = "." not in path.rpartition("/")[2] and path.partition("/")[0] != "assets"
         return self._files.get(_INDEX) if found is None and is_view else found
@@ -78,7 +78,7 @@ class Files:
 
 @cache
 def installed() -> Files:
-    """The files of the installed distribution; no files if there is none."""
+    """The files of the installed distribution; none if it is not installed."""
     try:
         from pulp_web import STATIC
     except ImportError:

@@ -27,7 +27,7 @@ _ONLINE: Final = Condition("w.online")
 
 
 class Gauges:
-    """Reads them. Each method raises the error of what it reads from."""
+    """Reads the values. Each method raises the errors of its source."""
 
     def __init__(self, service: Service, quotas: Quotas, seats: Seats, watch: Watch | None) -> None:
         self._service = service

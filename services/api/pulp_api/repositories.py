@@ -28,7 +28,7 @@ from pulp_api.submitting.submission import Submission
 from pulp_api.submitting.submitter import Submitted
 
 REMOVAL: Final = "remove-repository"
-"""The operation that removes what a repository holds. It takes `repo_id` and `missing_ok`."""
+"""The operation that removes a repository's content. It takes `repo_id` and `missing_ok`."""
 _MAKING: Final = "sync"
 """The operation whose first submission creates a repository."""
 _ADOPTED_S: Final = 60.0
@@ -37,7 +37,7 @@ _log = logging.getLogger("pulp.api")
 
 
 class NoRepository(PulpError):
-    """There is no such repository."""
+    """The repository does not exist."""
 
     def __init__(self, repo_id: str) -> None:
         super().__init__(f"there is no repository {repo_id!r}")

@@ -164,7 +164,7 @@ async def favicon() -> Response:
 
 @outside.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Metrics are not shown here, where anybody may ask: a process shows them at the port that it is told."""
+    """Metrics are not shown here, where anybody may ask: a process shows them at its own port."""
     urls = _absolute(request, {name: _FRONT[name] for name in ("readyz", "status")})
     detail = "Not found. A process shows its metrics at PULP_METRICS_PORT; readyz and status tell how the service is."
     return json({"detail": detail, **urls}, 404)
@@ -187,8 +187,8 @@ def _absolute(request: Request, paths: dict[str, str]) -> dict[str, str]:
 
 
 def _wanted(request: Request) -> tuple[bool, bool, bool]:
-    """Whether paths have ids, as Pulp decides by the parameter alone; whether another component is wanted; and whether
-    only what is served is."""
+    """Whether paths have ids, which in Pulp depends on the parameter alone; whether another component is requested; and
+    whether only served calls are."""
     query = request.query_params
     return "pk_path" in query, query.get("component", "core") != "core", "served" in query
 

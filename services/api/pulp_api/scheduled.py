@@ -101,7 +101,7 @@ class ScheduledSubmitter:
             TaskReader(self._freshness),
             self._freshness,
             self._connect,
-            RecentWrites(),  # no list of a user waits for what a schedule submits
+            RecentWrites(),  # no user's list waits for a schedule's submission
             self._personal,
             partitions=self._partitions,
             max_argument_bytes=MAX_EVENT_BYTES,  # the limit was kept when the schedule was made

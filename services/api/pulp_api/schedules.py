@@ -114,7 +114,7 @@ def _requested(change: ScheduleChange) -> Definition:
 
 
 def _is_same(change: ScheduleChange, created: Definition) -> bool:
-    """Whether a request to create a schedule asks for what was created."""
+    """Whether a repeated request to create a schedule matches the one that was created."""
     requested = _requested(change)
     if requested.interval_seconds is not None and requested.start is None:
         requested = replace(requested, start=created.start)  # the time of the first request

@@ -1,7 +1,7 @@
 """Subjects, whose personal data the arguments of tasks hold, and their erasure.
 
-An erasure destroys the key first. The same transaction notes what the audit has to be told, so a process that is killed
-in between leaves a subject that is erased, and another process tells the audit of it, with the same event id.
+An erasure destroys the key first. The same transaction stores the pending audit record. So if the process is killed in
+between, the subject is erased, and another process writes the audit record with the same event id.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class SubjectNamed(BadInput):
 
 
 async def nobody(_: AuditRecord) -> None:
-    """There is no audit to tell. Raises `LogUnavailable`."""
+    """Without an audit topic. Raises `LogUnavailable`."""
     raise LogUnavailable("this API has no topic of the audit")
 
 
@@ -149,7 +149,7 @@ def telling_audit(servers: Servers, topic: str) -> Tell:
 
 @asynccontextmanager
 async def erasures_told(subjects: Subjects) -> AsyncIterator[None]:
-    """The audit hears of what was left behind, for as long as it is open."""
+    """While it is open, it writes pending records to the audit."""
     running = asyncio.create_task(subjects.keep_telling())
     try:
         yield

@@ -263,7 +263,7 @@ class Subscriptions:
 
 
 def _check_url(url: str) -> None:
-    """Raises `BadSubscription` for what no delivery could go to; where it leads is judged at each delivery."""
+    """Raises `BadSubscription` for a URL that no delivery could go to; its address is checked at each delivery."""
     target = parse_target(url)
     if target is None:
         raise BadSubscription("url", "Enter a valid http or https URL.")

@@ -51,7 +51,7 @@ class Archive:
 
     @property
     def partitions(self) -> list[int]:
-        """Those of which something is archived."""
+        """The partitions of which something is archived."""
         return [partition for partition, manifest in self.manifests.items() if manifest.spans]
 
     def end(self, partition: int) -> int:
@@ -118,9 +118,9 @@ class Archive:
                 _fail(error, on_fault)
 
     def first_after(self, partition: int, time_ms: int, slack_ms: int) -> int | None:
-        """The offset of the first record that came after a time, by the broker's clock; None if there is none.
+        """The offset of the first record after a time, by the broker's clock; None if there is none.
 
-        Files whose first and last record came more than `slack_ms` before are passed over. Raises `ArchiveDamaged`.
+        Files whose first and last records are more than `slack_ms` earlier are skipped. Raises `ArchiveDamaged`.
         """
         manifest = self.manifests.get(partition)
         for span in manifest.spans if manifest is not None else ():
@@ -152,7 +152,7 @@ class Archive:
         return sum(span.records for span in self._spans(partition, OffsetSpan(start, end)))
 
     def faults(self) -> Iterator[ArchiveDamaged]:
-        """The files that are missing or altered, of all partitions; also the manifests of which checkpoints tell."""
+        """The missing or altered files of all partitions, including manifests that checkpoints mention."""
         for partition in self._vouched():
             if partition not in self.manifests and (notes := self.notes(partition)):
                 place = self._store.place(f"{partition}/{FILE}")
@@ -166,7 +166,7 @@ class Archive:
                     yield error
 
     def _vouched(self) -> list[int]:
-        """The partitions of which a checkpoint with records is kept."""
+        """The partitions that have a stored checkpoint with records."""
         found = [name for name in self._store.names(CHECKPOINTS) if name.isascii() and name.isdecimal()]
         return sorted(int(each) for each in found if any(int(name) for name in self._sizes(each)))
 

@@ -46,11 +46,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     partition: int
     spans: tuple[ArchivedSpan, ...] = ()
     sha256: str = ""
-    """Of everything else, so that damage is detected. Only the checkpoints detect a forgery."""
+    """The hash of everything else, which detects damage. Only the checkpoints detect a forgery."""
 
     @property
     def begin(self) -> int | None:
-        """The first offset that it stands for; None if it is empty."""
+        """The first offset that it covers; None if it is empty."""
         return self.spans[0].begin if self.spans else None
 
     @property

@@ -70,7 +70,7 @@ class RecordsFile:
         self._group_bytes = 0
         self.records = 0
         self.contents_bytes = 0
-        """Of keys, headers and values; what they take in memory when they are read."""
+        """The size of keys, headers and values in memory, once they are read."""
 
     def append(self, record: Record) -> None:
         """Add the next record."""
@@ -116,10 +116,10 @@ def size_of(record: Record) -> int:
 def records_of(
     data: bytes, most: int, keys: Collection[bytes] | None = None, within: OffsetSpan = EVERYWHERE
 ) -> Iterator[list[Record]]:
-    """The records of a file, in order, at most so many at once; with `keys` those with these keys alone.
+    """The records of a file, in order, a limited number at once; with `keys`, only records with these keys.
 
-    Of a row group without a wanted offset nothing is read, and with `keys` only the keys of one that has none of them.
-    Raises `NotRecords`, and `ArchiveUnusable` where the library is missing.
+    It skips row groups without a wanted offset and, with `keys`, reads only the keys of a row group that has none of
+    them. Raises `NotRecords`, and `ArchiveUnusable` if the library is missing.
     """
     library = _library()
     pyarrow = library.pyarrow
@@ -138,7 +138,7 @@ def records_of(
 
 
 def first_later(data: bytes, time_ms: int) -> int | None:
-    """The offset of the first record of a file that came after a time; None if there is none. Raises `NotRecords`."""
+    """The offset of the first record of a file after a time; None if there is none. Raises `NotRecords`."""
     library = _library()
     try:
         file = library.parquet.ParquetFile(library.pyarrow.BufferReader(data))

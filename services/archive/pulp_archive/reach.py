@@ -15,7 +15,7 @@ from pulp_archive.errors import ArchiveDamaged, ArchiveError, ArchiveIncomplete
 
 SUBJECT: Final = "Archive"
 _PART: Final = 0.5
-"""Of the retention: records that wait for so long are in danger."""
+"""The fraction of the retention after which records that wait are in danger."""
 
 
 class Waiting(NamedTuple):

@@ -29,13 +29,13 @@ class ArchiveStore(Protocol):
         ...
 
     def names(self, folder: str) -> list[str]:
-        """The names of the entries of a folder, in order; none if there is no such folder. Raises `ArchiveAway`."""
+        """The names of the entries of a folder, in order; none if the folder does not exist. Raises `ArchiveAway`."""
         ...
 
     def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
-        """Remove what a writer that was killed has left: files with this ending, or drafts of such, that are not known.
+        """Remove what a killed writer left behind: unknown files with this ending, or drafts of such files.
 
-        Only where `locked` keeps other writers away. Raises `OSError`.
+        Call it only while `locked` keeps other writers away. Raises `OSError`.
         """
         ...
 

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, Self
 STARTING: Final = "starting"
 UP: Final = "up"
 _LINE: Final = "{state:<10}{now_s:>20.3f}\n"
-"""Of constant length, so that one write replaces the previous line: a reader sees either, or at first an empty file."""
+"""The line has a constant length, so that one write replaces the previous line: a reader sees one or the other, or at
+first an empty file."""
 _LONGEST: Final = 64
 
 
@@ -25,7 +26,7 @@ class Beat(NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Raises `OSError` if there is no heartbeat yet, `ValueError` if the file holds something else."""
+        """Raises `OSError` without a heartbeat yet, and `ValueError` if the file holds something else."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             line = os.read(descriptor, _LONGEST)

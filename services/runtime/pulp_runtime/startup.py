@@ -34,7 +34,8 @@ class DependencyAway(PulpError):
 
 
 class PreconditionFailed(PulpError):
-    """Kafka or Postgres cannot be used as configured. The message says what is wrong, and the command that mends it."""
+    """Kafka or Postgres cannot be used as configured. The message says what is wrong, and names the command that mends
+    it."""
 
     def __init__(self, findings: Sequence[Finding], otherwise: str = "") -> None:
         super().__init__("; ".join(str(each) for each in findings) + (f", {otherwise}" if otherwise else ""))
@@ -72,9 +73,9 @@ async def prepare(
 ) -> Installed:
     """Wait until Kafka and Postgres answer, check topic and database, and install what the database lacks.
 
-    `needs` are the connections to Postgres that the process will have: it logs them, and waits until the least of them
-    are free. `rights` are those that it has to have on the topic of events. Nothing is written if nothing is missing,
-    so that a role without the right to create tables suffices.
+    `needs` are the connections to Postgres that the process will have: it logs them, and waits until the minimum is
+    free. `rights` are the rights it needs on the topic of events. It writes nothing if nothing is missing, so a role
+    without the right to create tables suffices.
 
     Raises `SettingsError` for a bad connection string or file of master keys, `DependencyAway` after the startup
     timeout, `PreconditionFailed` for a database that cannot be used or topics that lose or spoil events,
@@ -175,7 +176,8 @@ async def _make_ready(connection: AsyncConnection, conninfo: str, info: admin.To
 
 
 def _check_room(room: Room, needs: Needs) -> None:
-    """Log what the process needs and what Postgres allows. Raises `_NoRoom` if it could not work with what is left."""
+    """Log how many connections the process needs and Postgres allows. Raises `_NoRoom` if the free ones do not
+    suffice."""
     if (refused := connections.refusal(room, needs, held=_HELD)) is not None:
         raise _NoRoom(refused)
     if (limit := room.tightest) is None:

@@ -24,7 +24,7 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """A difference from what was signed."""
+    """A difference from the signed log."""
 
     subject: str
     """`record`, `row` (of the history in Postgres), `tile`, `checkpoint`, or `file` (of an archive)."""
@@ -32,7 +32,7 @@ class Alteration:
     """How: one of `Kind`, or one of the words above."""
     partition: int
     index: int | None
-    """The place in the log; None where there is no certain one."""
+    """The place in the log; None if it is uncertain."""
     offset: int | None
     """The offset of the record there."""
     place: str
@@ -59,7 +59,7 @@ class LogReport:
     size: int = 0
     """How many records the log has, by its last checkpoint that is signed."""
     compared: int = 0
-    """How many of them were compared with what was read."""
+    """How many of them were compared with the records read."""
     uncovered: int = 0
     """How many records come after them, which no checkpoint vouches for yet."""
     checkpoints: int = 0
@@ -252,5 +252,5 @@ def _compare_roots(
 
 
 def _place(partition: int, offset: int | None) -> str:
-    """The position of a record; `PARTITION:-` where its offset cannot be told."""
+    """The position of a record; `PARTITION:-` if its offset is unknown."""
     return f"{partition}:-" if offset is None else str(Position(partition, offset))

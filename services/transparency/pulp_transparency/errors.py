@@ -52,7 +52,7 @@ class ProofWrong(TransparencyError):
 
 
 class NotLogged(TransparencyError):
-    """The log does not cover the record yet, or there is no such record."""
+    """The log does not cover the record yet, or no such record exists."""
 
 
 class TileFault(TransparencyError):

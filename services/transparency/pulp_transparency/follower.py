@@ -92,7 +92,8 @@ class LogFollower:
         self._due_s = clock_s()
 
     def step(self) -> None:
-        """Take what has arrived, and sign what is due. Raises `LogForked`, `RecordsFault`, `LogError`."""
+        """Add the records that have arrived, and sign checkpoints that are due. Raises `LogForked`, `RecordsFault`,
+        `LogError`."""
         for partition, records in self._reader.poll(min(_POLL_S, self._interval_s)).items():
             self._append(self._logs[partition], records)
         if self._clock_s() >= self._due_s:

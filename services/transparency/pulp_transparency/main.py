@@ -28,8 +28,8 @@ _log = logging.getLogger("pulp.transparency")
 async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> None:
     """Keep the log until SIGTERM or SIGINT; then sign what it has, and return.
 
-    Raises `PulpError` for what a restart may not fix. If `stopping` is given, it runs until that is set and does not
-    handle signals.
+    Raises `PulpError` for a fault that a restart may not fix. If `stopping` is given, it runs until that is set and
+    does not handle signals.
     """
     if stopping is None:
         stopping = asyncio.Event()

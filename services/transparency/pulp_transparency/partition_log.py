@@ -65,7 +65,7 @@ class PartitionLog:
         return self._published is None
 
     def append(self, entry: LogEntry) -> None:
-        """Add a record. Raises `LogForked` if the log now contradicts what was published."""
+        """Add a record. Raises `LogForked` if the log now contradicts a published checkpoint."""
         data = entry.encode()
         self._bundle.append(data)
         self._add(0, merkle.leaf_hash(data))

@@ -107,7 +107,7 @@ class Consistency(NamedTuple):
         return "\n".join(lines) + "\n\n" + self.old + self.new
 
     def check(self, ring: KeyRing, partition: int) -> tuple[Checkpoint, Checkpoint]:
-        """The two checkpoints, of which the second one continues the first. Raises `ProofWrong`, `NoteError`."""
+        """The two checkpoints; the second one continues the first. Raises `ProofWrong`, `NoteError`."""
         old, new = ring.open(self.old, partition), ring.open(self.new, partition)
         merkle.check_consistency(old.size, old.root, new.size, new.root, self.path)
         return old, new

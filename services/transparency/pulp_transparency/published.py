@@ -1,4 +1,4 @@
-"""Publishes checkpoints, and finds the newest; `pulp_events.checkpoints` says what is in their topic, and reads it."""
+"""Publishes checkpoints, and finds the newest; `pulp_events.checkpoints` describes and reads their topic."""
 
 import logging
 from typing import Final, NamedTuple

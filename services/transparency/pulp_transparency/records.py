@@ -75,7 +75,7 @@ class ArchivedRecords:
     def __init__(self, archive: Archive, kafka: KafkaRecords | None = None) -> None:
         self._archive, self._kafka = archive, kafka
         self.faults: dict[int, dict[str, ArchiveDamaged]] = {}
-        """By partition and file: what was found damaged while it was read."""
+        """The damage found while reading, by partition and file."""
         if kafka is None and not archive.partitions:
             raise RecordsFault(f"the archive at {archive.url} is empty: pulp-tasks archive write fills it")
 
@@ -84,7 +84,7 @@ class ArchivedRecords:
         return sorted({*self._archive.partitions, *(self._kafka.partitions() if self._kafka is not None else ())})
 
     def end(self, partition: int) -> int | None:
-        """As `Records.end`: an archive alone ends where it was last written."""
+        """See `Records.end`: an archive alone ends where it was last written."""
         return self._archive.end(partition) if self._kafka is None else None
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:

@@ -142,7 +142,7 @@ class LogTree:
         self.size = size
 
     def root(self) -> bytes:
-        """Of the tiles at the right edge of the tree. Raises `TileFault`."""
+        """The root hash, from the tiles at the right edge of the tree. Raises `TileFault`."""
         return self.subtree(0, self.size)
 
     def subtree(self, start: int, end: int) -> bytes:

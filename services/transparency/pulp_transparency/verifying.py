@@ -36,7 +36,7 @@ def reports(
 
 
 def compare_history(conninfo: str, records: Records, found: Iterable[LogReport]) -> None:
-    """Add to the reports what the history in Postgres has otherwise. Raises `psycopg.Error`, `RecordsFault`."""
+    """Add to the reports the differences in Postgres's history. Raises `psycopg.Error`, `RecordsFault`."""
     with connect_blocking(conninfo, "pulp-tasks-audit") as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         with connection.transaction():

@@ -86,7 +86,7 @@ class Attempt:
         spawn: Callable[[Coroutine[None, None, None]], object],
         on_change: "Callable[[Attempt], None]",
     ) -> None:
-        """`spawn` runs a coroutine beside the caller."""
+        """`spawn` runs a coroutine concurrently with the caller."""
         self.claim = claim
         self.state: State = AwaitingTurn(may_repeat=claim.attempts.may_repeat)
         self.is_stuck = False

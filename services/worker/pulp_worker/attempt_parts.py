@@ -12,7 +12,7 @@ from pulp_worker.outcome import Ended
 
 @final
 class Orders(Struct, frozen=True):
-    """What the worker or others have asked for so far."""
+    """The requests to the attempt so far, from the worker and others."""
 
     verdict: Ended | None = None
     """How the task ends unless its operation succeeds, or was cancelled as asked."""

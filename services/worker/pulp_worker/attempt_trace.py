@@ -23,7 +23,7 @@ class AttemptTrace:
 
     @property
     def traceparent(self) -> str | None:
-        """The context for what the attempt leads to."""
+        """The context for the work that the attempt leads to."""
         return None if self._span is None else self._span.traceparent
 
     def begin(self) -> None:

@@ -57,7 +57,7 @@ def _moved(descriptor: int, mode: int) -> int:
 
 
 def _first_line(descriptor: int) -> tuple[bytes, bytes]:
-    """The line, empty if there is none, and what came after it."""
+    """The line, or an empty one, and the text after it."""
     received = bytearray()
     while piece := os.read(descriptor, 1 << 16):
         received += piece

@@ -25,7 +25,7 @@ from pulp_worker.surroundings import Surroundings
 
 _LINE_LIMIT: Final = 4 * 1024 * 1024
 _KILL_S: Final = 5.0
-"""A guardian has so long to end its operation; then it is killed itself."""
+"""How long a guardian has to end its operation, before it is killed itself."""
 _PAUSE_S: Final = 0.01
 _log = logging.getLogger("pulp.worker")
 _printed = logging.getLogger("pulp.operation")
@@ -42,7 +42,7 @@ class ChildRun:
         surroundings: Surroundings,
         traceparent: str | None = None,
     ) -> None:
-        """`traceparent` is the context of the attempt, for what the operation traces by itself."""
+        """`traceparent` is the context of the attempt, for traces that the operation makes itself."""
         self._traceparent = traceparent
         self._reporter = reporter
         self._surroundings = surroundings

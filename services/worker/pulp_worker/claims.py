@@ -65,7 +65,7 @@ class Look(NamedTuple):
     """The result of a look, from one snapshot."""
 
     timeline: str
-    """Of the server: another one has taken over where it differs from that of the last heartbeat."""
+    """The server's timeline: if it differs from that of the last heartbeat, another server has taken over."""
     positions: Mapping[int, int]
     """Partition → next offset of the projection."""
     statuses: Mapping[UUID, Status]
@@ -136,7 +136,7 @@ class Claims:
             self._notices.wake()
 
     async def heard(self, timeout_s: float | None) -> Heard:
-        """What was heard since the last call; where that is nothing, waits for it, and at most so long."""
+        """The notifications since the last call; without any, it waits for one, at most this long."""
         if self.is_resting:
             await self.close()
             await self._is_awake.wait()
@@ -148,9 +148,9 @@ class Claims:
         return heard
 
     async def look(self, instance_id: UUID, asked: Collection[Claim], holds: Iterable[UUID] | None = None) -> Look:
-        """How the claims that are asked for stand, and what is assigned to this process beside the given holds.
+        """The status of the given claims, and what is assigned to this process besides the given holds.
 
-        Without holds, beside those of the claims.
+        Without holds, besides those of the claims.
         """
         values = {
             "worker": self._settings.name,
@@ -200,10 +200,11 @@ class Claims:
             await connection.execute(_SQL["release_others"], values)
 
     async def put_back(self, instance_id: UUID, held: Sequence[Claim]) -> frozenset[UUID]:
-        """Claim again what is held, as it was, on a server that may have lost it; the attempts that are held then.
+        """Claim again what is held, as it was, on a server that may have lost it; returns the attempts that are held
+        now.
 
-        One is missing also while a resource of it is reserved by another hold, which came back with that server: so
-        repeat it then. What else this process has there is released.
+        An attempt is also missing while another hold, which came back with that server, reserves one of its resources:
+        repeat the call then. Anything else that this process has there is released.
         """
         values = {"worker": self._settings.name, "instance_id": instance_id, **_ids(held), **_held(held)}
         async with self._connection.use() as connection, connection.transaction():

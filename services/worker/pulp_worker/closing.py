@@ -20,7 +20,8 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Closing:
-    """Ends and releases what the states of the attempts say; what comes up meanwhile waits for the next statement."""
+    """Ends and releases claims according to the states of the attempts; further ones that come up meanwhile wait for
+    the next statement."""
 
     def __init__(self, claims: Claims, attempts: Callable[[], Iterable[Attempt]]) -> None:
         self.lock = asyncio.Lock()
@@ -72,7 +73,7 @@ class Closing:
                 return True
             case Finishing(position=position) if position is not None and has_passed(self.positions, position):
                 if attempt.state.may_go_on:
-                    return False  # a look tells whether its task goes on, or has ended
+                    return False  # a look shows whether its task goes on or has ended
                 return self.is_hurried or not attempt.state.is_successful or self._is_late(attempt)
             case _:
                 return False

@@ -16,7 +16,7 @@ class Connection:
     def __init__(
         self, conninfo: str, name: str, *, timeout_s: float, settings: Mapping[str, str] | None = None
     ) -> None:
-        """`settings` are those of Postgres, beside the usual ones."""
+        """`settings` are further settings of Postgres."""
         self._conninfo = conninfo
         self._name = name
         self._timeout_s = timeout_s
@@ -26,7 +26,7 @@ class Connection:
 
     @asynccontextmanager
     async def use(self, limit_s: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """The connection, in autocommit mode; for so long where that is less than its own time.
+        """The connection, in autocommit mode, within this time or its own limit, whichever is less.
 
         Raises `psycopg.OperationalError` if Postgres does not answer in time, or takes no writes now.
         """

@@ -54,7 +54,7 @@ def _living() -> Iterator[tuple[int, int]]:
     for name in os.listdir(_PROC) if _PROC.is_dir() else ():
         if name.isdigit():
             with contextlib.suppress(OSError):
-                # The name stands in parentheses, and may hold anything.
+                # The name is in parentheses, and may contain anything.
                 state, ppid = (_PROC / name / "stat").read_bytes().rpartition(b")")[2].split()[:2]
                 if state not in (b"Z", b"X"):
                     yield int(name), int(ppid)

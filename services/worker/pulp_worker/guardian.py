@@ -62,9 +62,9 @@ class Guardian:
         signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
 
     def watch(self, commands: bytes) -> None:
-        """Returns when nothing of the operation is left and the worker has been told.
+        """Returns when no process of the operation is left and the worker has been told.
 
-        `commands`: what the worker has sent already.
+        `commands`: what the worker has already sent.
         """
         if commands:
             self._obey(commands)
@@ -167,7 +167,7 @@ class Guardian:
             kill(self._runner)
 
     def _end_all(self) -> None:
-        """Kill what is left. The children of what is killed become children of this process, and come next."""
+        """Kill the remaining processes. Their children become children of this process, and are killed next."""
         pause_s = _PAUSE_S
         while self._reap():
             for child in children_of(os.getpid()):

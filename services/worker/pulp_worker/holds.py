@@ -23,7 +23,8 @@ from pulp_worker.claims import Claim, Look
 from pulp_worker.loading import Loaded
 
 _CHAIN_S: Final = 1.0
-"""The tasks of a hold begin within so long; what has not begun then is released, so that others get a turn."""
+"""How long the tasks of a hold have to begin; those that have not begun by then are released, so that others get a
+turn."""
 _log = logging.getLogger("pulp.worker")
 
 
@@ -60,7 +61,7 @@ class Holds:
 
     @property
     def hold_ids(self) -> list[UUID]:
-        """Of the slots in use."""
+        """The ids of the holds in use."""
         return list(self._holds)
 
     @property

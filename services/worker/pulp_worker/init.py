@@ -10,11 +10,11 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sign
 
 
 def serve_as_init() -> None:
-    """Where this process is number 1: go on in a child process, and reap here whatever is orphaned until that ends.
+    """If this is process 1: continue in a child process, and reap orphans here until the child ends.
 
-    The worker cannot do it beside its work: to wait for any process takes from operations what those wait for. Call it
-    before there are threads. Returns in the process that goes on; process 1 passes signals on, and ends as that one
-    does.
+    The worker cannot do both, because waiting for any process would steal the exit statuses that operations wait for.
+    Call it before there are threads. Returns in the process that continues; process 1 passes signals on, and ends as
+    the child does.
     """
     if os.getpid() != 1:
         return

@@ -28,7 +28,7 @@ _PIECE: Final = 1 << 16
 _MACHINE_ERRORS: Final = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
 )
-"""They are about this machine only, and reveal nothing of what was read."""
+"""They are about this machine only, and reveal nothing about the data."""
 
 
 class IsolationSettings(Struct, frozen=True, kw_only=True):
@@ -88,15 +88,16 @@ class Reply(Struct, frozen=True, omit_defaults=True):
 async def isolated(
     function: Callable[..., T], *arguments: Any, returns: type[T] | Any, limits: IsolationSettings, what: str
 ) -> T:
-    """What the function returns, called in a process of its own. The process ends with the call, also by a cancel.
+    """Call the function in a process of its own, and return its result. The process ends with the call, also if it is
+    cancelled.
 
     The function is found by its module and name. Arguments and result go through msgpack: the arguments arrive as the
-    types of the function's signature, and `returns` is what the result is decoded as. What other exceptions than
-    `OperationError` say is dropped, since it may quote what was read. `what` names the work in errors.
+    types of the function's signature, and the result is decoded as `returns`. The messages of exceptions other than
+    `OperationError` are dropped, since they may quote the data. `what` names the work in errors.
 
-    Raises `LimitExceeded` where the bounds do not suffice, the `OperationError` that the function raises, and
-    `OperationError` (`isolated-failed`) for any other end. Where the disk is full, read-only or broken, or no more
-    files may be opened, it raises that `OSError`, without the name of a file.
+    Raises `LimitExceeded` if the bounds do not suffice, the `OperationError` that the function raises, and
+    `OperationError` (`isolated-failed`) for any other end. If the disk is full, read-only or broken, or too many files
+    are open, it raises that `OSError`, without the name of a file.
     """
     process, reader, pipe = await _start(what)
     try:
@@ -121,14 +122,14 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...], limits: Isol
 async def _start(
     what: str,
 ) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader, asyncio.ReadTransport]:
-    """The process, and what it says: by a pipe of our own, since asyncio would wait for the end of one of its own."""
+    """The process and its output, through a pipe of our own, since asyncio would wait for the end of its own pipe."""
     reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "pulp_worker.isolated"),
             stdin=asyncio.subprocess.PIPE,
             stdout=writing,
-            stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
+            stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote the data there
             env=_environment(),
             start_new_session=True,
         )

@@ -140,7 +140,7 @@ def _share_process() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    faulthandler.enable()  # says where the process was when it crashed, or was aborted by its watchdog
+    faulthandler.enable()  # shows where the process was when it crashed or its watchdog aborted it
     asyncio.get_running_loop().set_default_executor(OperationThreads(thread_name_prefix="worker"))
     _keep_turning(asyncio.get_running_loop())
     show_own_tasks()

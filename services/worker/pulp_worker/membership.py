@@ -40,7 +40,7 @@ class Membership:
         meter: Meter = NO_METER,
     ) -> None:
         self.timeline = ""
-        """Of the server that has all of this worker's claims."""
+        """The timeline of the server that has all of this worker's claims."""
         self._lease_s = settings.lease_s
         self._startup_timeout_s = settings.startup_timeout_s
         self._operations = operations
@@ -65,7 +65,7 @@ class Membership:
         while True:
             sent_at_s = self._lease.now()
             try:
-                await self._claims.listen()  # first: what is assigned to it has to be seen
+                await self._claims.listen()  # first, so that it sees what is assigned to it
                 await self._register()
             except NameInUse as error:
                 if seen is None:
@@ -128,7 +128,7 @@ class Membership:
             if await self._registration.rest():
                 self._claims.rest()
         elif not may_rest and (self._claims.is_resting or not self._registration.is_listening):
-            await self._claims.listen()  # first: what is assigned to it has to be heard
+            await self._claims.listen()  # first, so that it hears what is assigned to it
             await self._registration.listen()
 
     async def _put_back(self, timeline: str) -> None:

@@ -11,7 +11,7 @@ from pulp_worker.isolation import IsolationSettings
 from pulp_worker.outcome import Ended
 
 END_OF_RUN: Final = b'{"ended"'
-"""How the line begins in which a process says how its operation ended."""
+"""The prefix of the line in which a process reports how its operation ended."""
 
 CHANNEL_LOST: Final = 76
 """Exit status of a process that could not say how its operation ended, since that has closed the way to say it."""

@@ -60,7 +60,7 @@ def raised(error: BaseException) -> Ended:
     if isinstance(error, BadArguments):
         return failed(ErrorCode.BAD_ARGUMENTS, str(error))
     if isinstance(error, OperationError):
-        # Its description says what was the matter: what led to it is left out.
+        # Its description says what was wrong, so its causes are left out.
         return _told(error, traceback_of(error, chain=False))
     return failed(ErrorCode.OPERATION_FAILED, described(error), traceback_of(error))
 

@@ -41,7 +41,7 @@ class OutputLines:
         return found
 
     def end(self) -> list[str]:
-        """The last line, if it had no end, and what was dropped."""
+        """The last line, if it had no end, and a note of what was dropped."""
         self._add(self._decoder.decode(b"", final=True))
         found = self._complete() if self._rest or self._cut else []
         return [*found, *self._told_of_dropped()]

@@ -42,7 +42,7 @@ class Attributed(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """See `TextIO.fileno`: what is written there has no task's id."""
+        """See `TextIO.fileno`: output written there has no task's id."""
         return self._stream.fileno()
 
     def isatty(self) -> bool:

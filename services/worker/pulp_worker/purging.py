@@ -57,7 +57,7 @@ class _Found(NamedTuple):
 
 
 def built_in(settings: Settings, log: Log) -> dict[str, Loaded]:
-    """The operations that every worker has, beside those of packages and modules."""
+    """The operations that every worker has, besides those of packages and modules."""
     purge = Purge(log, settings.name, lambda: connect(settings.postgres, f"pulp-worker/{settings.name}/purge"))
 
     @operation(PURGE_TASKS, arguments=PurgeArguments, cancellable=True, retries=_RETRIES)

@@ -1,4 +1,4 @@
-"""The worker's row in Postgres: its name, what it can run, and its heartbeats."""
+"""The worker's row in Postgres: its name, its operations, and its heartbeats."""
 
 import logging
 import os
@@ -64,7 +64,7 @@ class Registration:
         """Whether the dispatcher knows that it listens, as of the last heartbeat."""
         self._previous: UUID | None = None
         self.is_blind = False
-        """It cannot see what is assigned to it: with the next heartbeat the dispatcher is told to assign nothing."""
+        """It cannot see what is assigned to it, so its next heartbeat tells the dispatcher to assign nothing."""
         self._is_draining = False
         self._operations: Sequence[Operation] = ()
         self._declared: list[Declaration] = []

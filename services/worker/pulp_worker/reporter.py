@@ -24,7 +24,8 @@ class Reporter:
         self._sleep = sleep
         self._loop = asyncio.get_running_loop()
         self._variables = copy_context()
-        """Of the attempt: what is sent for an operation does not belong to it, and outlives it."""
+        """The context variables of the attempt: what is sent for an operation does not belong to the operation, and
+        outlives it."""
         self._newest: bytes | None = None
         self._sequence = 0
         self._reported = asyncio.Event()

@@ -17,7 +17,7 @@ class Run(Protocol):
     """One run of an operation."""
 
     async def wait(self) -> Ended:
-        """How it ended, once nothing of it is left; never raises for what the operation does."""
+        """Its outcome, once no process of it is left; never raises for anything that the operation does."""
         ...
 
     def cancel(self) -> None:

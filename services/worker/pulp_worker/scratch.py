@@ -17,7 +17,7 @@ def folder_of(attempt_id: UUID) -> str:
 
 
 def make(folder: str) -> None:
-    """Make it, for this user alone. Raises `OSError`, also if it is there already."""
+    """Create it, for this user alone. Raises `OSError`, also if it already exists."""
     os.mkdir(folder, 0o700)
 
 

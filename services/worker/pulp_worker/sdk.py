@@ -81,7 +81,7 @@ class Context(Generic[A]):
         self.task_id = task_id
         self.attempt_id = attempt_id
         self.arguments = arguments
-        """The arguments of the submission: what the operation declares, or else a mapping of what was given."""
+        """The arguments of the submission, in the type that the operation declares, or else as a mapping."""
         self.storage = storage
         """A folder that all workers share."""
         self.tokens = tokens
@@ -197,7 +197,7 @@ class Operation:
     """The same of the time that all attempts may take together."""
 
     def call(self, context: Context[Any]) -> Any:
-        """Call the function with the arguments decoded. Raises `BadArguments`, and what the function does."""
+        """Call the function with the decoded arguments. Raises `BadArguments`, and whatever the function raises."""
         if self.arguments is not None and self.schema is not None:
             context.arguments = decode(context.arguments, self.arguments, self.schema, self.name)
         return self.function(context)
@@ -262,17 +262,16 @@ def operation(
 ) -> Callable[[Callable[[Context[Any]], Any]], Operation]:
     """Make a function an operation. Name its module under the entry point group `pulp_tasks.operations`.
 
-    `arguments` is what they are declared as (see `pulp_worker.arguments`): the API refuses a submission that does not
-    fit, and `Context.arguments` is of that type. Without it anything is taken, and the operation gets a mapping.
-    `resources` and `tags` are what a submission gets that names none; `{argument}` in them stands for that argument.
-    `cancellable`: whether it heeds `Context.cancelled` while it runs.
-    `requires` names an operation that must have succeeded on the first exclusive resource, or be under way: else the
-    API refuses the submission.
-    `retries`: how often a task is tried again after a failed attempt, unless the error is final (see `OperationError`).
-    The first of them waits for `backoff_s` seconds, the next for twice as long, none for longer than `max_backoff_s`;
-    up to a half of each wait is left out at random. `deadline_s` is how long all attempts may take together, from the
-    acceptance. A submission may say otherwise.
-    Raises `ValueError` for a name, or a declaration, that is none.
+    `arguments` is their declared type (see `pulp_worker.arguments`): the API refuses a submission that does not fit,
+    and `Context.arguments` has that type. Without it any arguments are accepted, and the operation gets a mapping.
+    `resources` and `tags` are the defaults for submissions that name none; `{argument}` in them stands for that
+    argument. `cancellable`: whether the operation heeds `Context.cancelled` while it runs. `requires` names an
+    operation that must have succeeded on the first exclusive resource, or be in progress there: otherwise the API
+    refuses the submission. `retries`: how often a task is retried after a failed attempt, unless the error is final
+    (see `OperationError`). The first retry waits for `backoff_s` seconds, the next for twice as long, none for longer
+    than `max_backoff_s`; up to half of each wait is left out at random. `deadline_s` is how long all attempts may take
+    together, counted from acceptance. A submission may override both. Raises `ValueError` for an invalid name or
+    declaration.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"operation {name!r}: a name has lower-case letters, digits, '-', '_' and '.'")
@@ -315,7 +314,7 @@ def _check_templates(operation: str, schema: Mapping[str, Any] | None, texts: Se
 
 
 def _retry(operation: str, retries: int, backoff_s: float, max_backoff_s: float) -> Retry:
-    """Raises `ValueError` for what no event may hold."""
+    """Raises `ValueError` for a value that an event may not hold."""
     made = Retry(retries=retries, backoff_seconds=backoff_s, max_backoff_seconds=max_backoff_s)
     try:
         return msgspec.convert(msgspec.to_builtins(made), Retry)

@@ -22,7 +22,7 @@ class Surroundings:
     loop_watch: LoopWatch = field(default_factory=LoopWatch)
     """Sees whether async operations block the loop."""
     environment: tuple[str, ...] = ()
-    """Variables that processes of operations get beside the usual ones."""
+    """Variables that processes of operations get besides the usual ones."""
     fetching: FetchSettings = field(default_factory=FetchSettings)
     isolation: IsolationSettings = field(default_factory=IsolationSettings)
     open_personal: Open | None = None

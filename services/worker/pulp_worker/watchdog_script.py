@@ -1,15 +1,15 @@
-"""The watchdog of a worker: a process of its own, which ends the worker when that cannot do it itself.
+"""The watchdog of a worker: a separate process, which ends the worker if the worker cannot do so itself.
 
-An async operation may keep the interpreter to itself (code in C that never gives it back): then no thread of the worker
-runs, and nobody there sees that the lease has run out. A timer signal would do, but signals belong to the operations.
+An async operation may keep the interpreter to itself (code in C that never releases it): then no thread of the worker
+runs, and nothing notices that the lease has run out. A timer signal would do, but signals belong to the operations.
 
 It is run as a script, `python -I -S watchdog_script.py FILE ABORT KILL LINE`, with the numbers of a descriptor and of
-signals, and the line for the log, in which `EPOCH` stands for the time. In the file the worker keeps when its lease
-ends, or now if that is over, by the machine's monotonic clock: it writes after each renewal, and while the lease has
-run out. The script wakes no more often than leases could end.
+signals, and the line for the log, in which `EPOCH` stands for the time. In the file the worker stores when its lease
+ends, or the current time if it has ended, by the machine's monotonic clock: it writes after each renewal, and while the
+lease has run out. The script wakes no more often than leases could end.
 
-It imports little, since every worker has one: `signal`, `subprocess` and `contextlib` would add two thirds to its
-memory.
+It imports little, since every worker has one: `signal`, `subprocess` and `contextlib` would increase its memory by two
+thirds.
 """
 
 import os
@@ -22,7 +22,7 @@ SLACK_S = 1.5
 """After the lease: later than the guard thread, which can say more, and before anybody takes the resources."""
 _ABORT_S = 0.5
 EPOCH = "1970-01-01T00:00:00.000Z"
-"""What stands for the time in the line that the worker has made."""
+"""The placeholder for the time in the worker's line."""
 DEADLINE = struct.Struct("d")
 
 
@@ -53,7 +53,7 @@ def _end(worker: int, abort: int, kill: int, line: str) -> None:
     sys.stderr.write(line.replace(EPOCH, at) + "\n")
     sys.stderr.flush()
     try:
-        os.kill(worker, abort)  # has it print where it is, which needs no interpreter
+        os.kill(worker, abort)  # makes it print where it is, which needs no interpreter
         select.select([0], [], [], _ABORT_S)  # readable when it is gone
         os.kill(worker, kill)
     except ProcessLookupError:

@@ -7,12 +7,13 @@ from typing import Final
 
 _WORKER: Final = f"{Path(__file__).parent}{os.sep}"
 _MOST_CAUSES: Final = 20
-"""Of a longer chain the traceback shows the last exception alone: to format thousands takes seconds."""
+"""The longest chain of exceptions that is shown; for a longer one, the traceback shows only the last, since formatting
+thousands takes seconds."""
 _TEXT_LIMIT: Final = 100_000
 
 
 def described(error: BaseException) -> str:
-    """The type and the text, as Python prints them: `KeyError: 'x'`. The type alone if there is no text."""
+    """The type and the text, as Python prints them: `KeyError: 'x'`; only the type if there is no text."""
     name = type_name(error)
     text = text_of(error)
     if text is None:
@@ -54,7 +55,7 @@ def text_of(value: object) -> str | None:
 
 
 def _leave_worker_out(summary: traceback.TracebackException) -> None:
-    """Of the worker's frames only those stay that the operation has called last, such as `Context.report`."""
+    """Drop the worker's frames, except those that the operation called last, such as `Context.report`."""
     own = [place for place, frame in enumerate(summary.stack) if not frame.filename.startswith(_WORKER)]
     if own:
         kept = [

@@ -1,4 +1,4 @@
-"""The worker: runs what is assigned to it, keeps its lease, passes cancels on, drains when told to stop."""
+"""The worker: runs the tasks assigned to it, keeps its lease, passes on cancels, and drains when told to stop."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ _LOOK_S: Final = 0.1
 _SPACING_S: Final = 0.05
 """Between two looks at all claims, also those that wait for nothing: cancels are heeded so soon."""
 _SPACING_EACH_S: Final = 0.001
-"""The same for each claim, where there are few: then a look costs little."""
+"""The same for each claim, if there are few: then a look costs little."""
 _log = logging.getLogger("pulp.worker")
 
 

@@ -49,7 +49,7 @@ def archive_of(named: str | None, given: dict[str, str]) -> "Archive | None":
 
 
 def records_of(named: str | None, archive: "Archive | None", data: Path | None, settings: "Settings") -> "Records":
-    """What is compared: what is named, or all of the log."""
+    """The partitions to compare: the named ones, or all."""
     from pulp_events import admin
     from pulp_transparency.records import ArchivedRecords, CopyFolder, KafkaRecords
 

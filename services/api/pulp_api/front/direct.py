@@ -93,7 +93,7 @@ class Direct:
             self._task.cancel()
 
     async def send(self, data: bytes) -> None:
-        """Send a part; waits while the client has to take what it was sent before."""
+        """Send a part; waits while the client has not read what it was sent before."""
         self.size_bytes += len(data)
         await self._cycle.send({"type": "http.response.body", "body": data, "more_body": True})
 

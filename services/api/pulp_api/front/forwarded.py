@@ -155,7 +155,7 @@ def _last(words: Sequence[str]) -> str | None:
 
 
 def _node(text: str, field: str) -> tuple[str, int]:
-    """An address as it is usually written, or `unknown`, or a name that stands for an address; and the port."""
+    """An address as usually written, or `unknown`, or a name that stands for an address; and the port."""
     bare = address_of(text)
     if bare is not None:
         return str(bare), 0

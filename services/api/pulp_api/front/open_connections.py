@@ -105,7 +105,7 @@ class OpenConnections:
         return None
 
     def give_up_some(self) -> bool:
-        """Drop idle connections, as no file descriptor is left. False if there are none."""
+        """Drop idle connections, because no file descriptor is left. False if none is idle."""
         return self._make_room(self._all)
 
     def silence_s(self, site: str) -> float:

@@ -1,10 +1,10 @@
-"""How quickly a client takes what is written for it."""
+"""How quickly a client reads what is written for it."""
 
 from pulp_api.front.outlet import Outlet
 
 
 class ClientPace:
-    """Measures, at each check, what the client has taken over the time in which it had something to take."""
+    """Measures, at each check, how much the client has read during the time in which it had something to read."""
 
     __slots__ = ("_due", "_from", "_waited_s")
 

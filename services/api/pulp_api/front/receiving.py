@@ -85,7 +85,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
 
     @abstractmethod
     def _discard(self, size_bytes: int) -> None:
-        """The client has sent so many bytes after its last answer."""
+        """Note how many bytes the client has sent after its last answer."""
 
     # Called by asyncio.
 

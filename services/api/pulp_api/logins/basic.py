@@ -11,7 +11,7 @@ CHALLENGE: Final = 'Basic realm="api", charset="UTF-8"'
 SCRIPT_CHALLENGE: Final = f"x{CHALLENGE}"
 """For scripts in a page: the unknown scheme keeps the browser from asking its user for a password."""
 _MAX_HEADER: Final = 8192
-"""The most characters of the header: twice what the longest name and password need."""
+"""The longest header, in characters: twice what the longest name and password need."""
 _IPV6_SITE: Final = 64
 """The prefix length, in bits, of the IPv6 network of one site; an attacker can choose any address within it."""
 

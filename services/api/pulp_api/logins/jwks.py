@@ -93,7 +93,7 @@ class IssuerKeys:
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Keys come from where the settings say."""
+    """Keys come from the URL in the settings."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

@@ -204,7 +204,7 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
 
 
 def _at(claims: Mapping[str, Any], path: str) -> Any:
-    """The claim with this name, or else the value that its dots lead to; None if there is none."""
+    """The claim with this name, or else the nested value that its dots lead to; None if neither exists."""
     if path in claims:
         return claims[path]
     found: Any = claims

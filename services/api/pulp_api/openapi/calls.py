@@ -29,7 +29,7 @@ def call(
     media_type: str = "application/json",
     secured: bool = True,
 ) -> dict[str, Any]:
-    """The OpenAPI operation object; `codes` are the statuses beside those of every call that needs a login."""
+    """The OpenAPI operation object; `codes` are the statuses besides those of every call that needs a login."""
     parameters: list[dict[str, Any]] = []
     if href is not None:
         parameters.append({"name": href, "in": "path", "required": True, "schema": TEXT})

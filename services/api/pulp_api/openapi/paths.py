@@ -28,7 +28,7 @@ _HREF: Final = re.compile(r"^\{(\w+)\}")
 
 
 def by_ids(paths: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The paths with `/pulp/api/v3/tasks/{pulp_id}/` for `{task_href}`, without hrefs of what is not served."""
+    """The paths with `/pulp/api/v3/tasks/{pulp_id}/` instead of `{task_href}`, without hrefs that are not served."""
     found: dict[str, Any] = {}
     for path, calls in paths.items():
         match = _HREF.match(path)

@@ -22,7 +22,7 @@ that followers who wait for it in the middle of a span would all fall behind.
 _log = logging.getLogger("pulp.api")
 
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
-"""Finds out what the choice asks for of these events. Raises `ReadError`."""
+"""Looks up what the filter needs to know about these events. Raises `ReadError`."""
 
 
 class FollowerOutlet(Protocol):
@@ -35,7 +35,7 @@ class FollowerOutlet(Protocol):
 
 
 class StreamFollower:
-    """A stream that may be written to beside its task, by its outlet."""
+    """A stream that may be written to through its outlet, while its task sleeps."""
 
     __slots__ = ("choice", "outlet", "place", "released", "sent_at_s")
 
@@ -47,7 +47,7 @@ class StreamFollower:
         self.place = Place(())
         """How far its client has got everything."""
         self.released: asyncio.Future[None] | None = None
-        """Done when its task has to go on by itself; None while that does."""
+        """Done when its task must take over; None while the task is running."""
 
     @property
     def is_written_to(self) -> bool:
@@ -55,7 +55,7 @@ class StreamFollower:
         return self.released is not None and not self.released.done()
 
     async def until_released(self, most_s: float) -> bool:
-        """Returns True as soon as its task has to serve it, or False after so long."""
+        """Returns True as soon as its task must serve it, or False after the timeout."""
         assert self.released is not None
         await asyncio.wait([self.released], timeout=most_s)
         return self.released.done()

@@ -1,8 +1,8 @@
 """New events for any number of subscribers of this process.
 
-One thread tails the topic while there are subscribers. All share what it has read last (`RecentEvents`), and what is
-sent of it is made once for all who want the same. A stream that has sent everything may be a `StreamFollower`: the hub
-then writes to its client by itself, and its task sleeps. One that does not keep up reads what it missed from the log,
+One thread tails the topic while there are subscribers. All share the latest events (`RecentEvents`), and what is sent
+is encoded once for all who want the same. A stream that has sent everything may become a `StreamFollower`: the hub then
+writes to its client directly, and its task sleeps. A stream that does not keep up reads what it missed from the log,
 from where it was: it loses nothing, and nothing accumulates.
 """
 
@@ -41,7 +41,7 @@ _REPLAYS: Final = 4
 
 
 class Hub:
-    """Tails the topic once for all subscribers, and not at all while there are none. `close` it after use."""
+    """Tails the topic once for all subscribers, and not at all without subscribers. `close` it after use."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Hub:
 
     @property
     def fault(self) -> str | None:
-        """Why no events arrive; None if they do, or if there are no subscribers."""
+        """Why no events arrive; None if they do, or without subscribers."""
         return None if self._tail is None else self._tail.fault
 
     async def items(
@@ -130,7 +130,7 @@ class Hub:
             self._leave()
 
     async def tell_origins(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
-        """Find out what the choice asks for of these events. Raises `ReadError`."""
+        """Look up what the filter needs to know about these events. Raises `ReadError`."""
         if choice.wanted.needs_origin:
             asked = [event for event in events if event.origin is UNSET and choice.asks_for_origin(event)]
             if asked:
@@ -139,7 +139,7 @@ class Hub:
     async def _live(
         self, place: Place, offsets: list[int], follower: StreamFollower | None
     ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
-        """What comes behind a place in the recent events. Returns once that is no longer there."""
+        """The recent events after a place. Returns once that place is no longer among them."""
         while not self.is_closing:
             if place is self._recent.end:
                 if follower is not None and tuple(offsets) == place.offsets:

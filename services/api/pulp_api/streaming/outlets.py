@@ -32,7 +32,7 @@ class Compressed(NamedTuple):
     data: bytes
     crc: int
     size: int
-    """Of what was compressed, with its CRC-32."""
+    """The size before compression, with the CRC-32."""
 
 
 def compressed(data: bytes) -> Compressed:
@@ -77,7 +77,7 @@ class StreamOutlet(Protocol):
         """Write without waiting; False, and nothing is written, if that is not possible now."""
 
     async def send(self, data: bytes) -> None:
-        """Send; waits while the client has to take what it was sent before."""
+        """Send; waits while the client has not read what it was sent before."""
 
     async def finish(self) -> None:
         """Send what ends the stream."""

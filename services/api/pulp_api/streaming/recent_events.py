@@ -40,7 +40,7 @@ class Place:
 
 
 class _Made:
-    """What was made of spans lately, up to so many bytes."""
+    """Recently encoded spans, up to a number of bytes."""
 
     def __init__(self) -> None:
         self._chunks: dict[RecentSpan, dict[Choice, list[bytes]]] = {}
@@ -58,7 +58,7 @@ class _Made:
             self.forget(next(iter(self._chunks)))
 
     def forget(self, span: "RecentSpan") -> None:
-        """Forget what was made of it."""
+        """Forget its encoded form."""
         for chunks in self._chunks.pop(span, {}).values():
             self._bytes -= sum(map(len, chunks)) + _ENTRY_BYTES
 

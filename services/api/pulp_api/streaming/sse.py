@@ -19,13 +19,13 @@ FAILURE: Final = "failure"
 """The type of the last event of a stream that cannot go on."""
 
 _RETRY: Final = b"retry: 1000\n"
-"""A subscriber waits so many milliseconds before it connects again."""
+"""How many milliseconds a subscriber waits before it reconnects."""
 _PING_S: Final = 9.0
 """A stream that has sent nothing for so long sends a ping at the hub's next report, so at least every 15 seconds."""
 _RIGHTS_S: Final = 4.5
 """How often a stream checks that its user may still have it; less than the hub's interval between reports."""
 Ended = Callable[[], Awaitable[str | None]]
-"""Returns why the stream has to end now; None if it may go on."""
+"""Returns why the stream must end now; None if it may go on."""
 Visible = Callable[[Sequence[StreamedEvent]], Awaitable[Container[UUID | None]]]
 """Returns the ids of those tasks of the events that the subscriber may see. Raises `ReadError`."""
 

@@ -43,7 +43,7 @@ class Choice(Struct, frozen=True):
 
     wanted: Filter
     since_ms: int = 0
-    """Only what was appended then or later."""
+    """Only events appended at this time or later."""
     is_named: bool = True
     """Whether server-sent events are named by the event's type; otherwise all are `message`."""
 

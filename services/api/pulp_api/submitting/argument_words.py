@@ -150,7 +150,7 @@ def _limits(schema: Schema) -> Iterator[str]:
     edges = [f"{word} {schema[key]}" for key, word in _EDGES if key in schema]
     if edges:
         yield " and ".join(edges)
-    if schema.get("format") in _TEXTS:  # what has a form is short or long enough
+    if schema.get("format") in _TEXTS:  # a text with a format has a suitable length
         return
     for least, most, unit in (
         ("minLength", "maxLength", "characters"),

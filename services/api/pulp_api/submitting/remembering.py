@@ -89,7 +89,7 @@ async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accept
 async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, Any]:
     """The missing remembered arguments, each from the newest task with a value that is still valid.
 
-    Raises `InvalidArguments` if there is none.
+    Raises `InvalidArguments` if no task has one.
     """
     by, resource = draft.checker, draft.resource
     assert by is not None  # only declared arguments are remembered

@@ -22,7 +22,7 @@ MOST_NOTES_BYTES: Final = 8 * 1024
 MOST_OPTIONS_BYTES: Final = 8 * 1024
 _TEXTS: Final = {"display_name": MOST_NAME, "description": MOST_DESCRIPTION}
 FIELDS: Final = (*_TEXTS, "notes", "feed", *OPTIONS)
-"""The fields of a repository beside its id."""
+"""The fields of a repository besides its id."""
 
 
 class BadRepository(BadInput):

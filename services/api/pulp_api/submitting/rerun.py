@@ -35,9 +35,9 @@ def parse(body: bytes) -> Rerun:
 def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Submission:
     """The task, submitted again with the change.
 
-    Resources and tags follow the arguments where the operation's declaration gave them, and stay where the client
-    named others. Dependencies, parent and group are not carried over: they tell what the first run waited for and
-    belonged to. Raises `BadInput` for arguments that the operation cannot run with.
+    Resources and tags follow the new arguments if they came from the operation's declaration, and stay if the client
+    named others. Dependencies, parent and group are not carried over: they describe the first run. Raises `BadInput`
+    for arguments that the operation cannot run with.
     """
     arguments = _changed(task.arguments, change)
     before, (after, _) = arguments_of(task.arguments), checked(arguments, operation)

@@ -105,7 +105,7 @@ def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[s
     if by is None:
         return arguments, ()
     try:
-        # Of two values with the same name only the last is checked, but the log would keep both.
+        # If two values have the same name, only the last is checked, but the log would keep both.
         json.loads(bytes(text), object_pairs_hook=_without_repetition)
         return arguments, by.check(arguments)
     except RecursionError:

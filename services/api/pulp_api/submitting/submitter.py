@@ -38,7 +38,7 @@ MAX_ARGUMENT_BYTES: Final = 256 * 1024
 
 
 class KeyReused(BadInput):
-    """An Idempotency-Key came before with another submission."""
+    """The Idempotency-Key was used before with another submission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Submitter:
         queues: Collection[str],
         clock: Callable[[], datetime],
     ) -> None:
-        """`queues` are those that a submission may name although no worker has served them."""
+        """`queues` are queues that a submission may name even if no worker has served them."""
         self._log = log
         self._tasks = tasks
         self._freshness = freshness
@@ -91,7 +91,7 @@ class Submitter:
         task_id: UUID | None = None,
         schedule_id: UUID | None = None,
     ) -> Submitted:
-        """Append `accepted`; returns once it is durable. The same submission with the same `key` makes one task.
+        """Append `accepted`; returns once it is durable. Repeating a submission with the same `key` creates one task.
 
         `rerun_of` is the task that this one runs again. `task_id` is the new task's id, if there is no `key`,
         and `schedule_id` the schedule that asks for it.
@@ -112,7 +112,7 @@ class Submitter:
         await self._queues.check(body.queue, draft.operation.name)
 
     async def sealed(self, body: Submission, holder: UUID) -> Raw:
-        """The arguments of what a schedule will submit, as it may keep them."""
+        """The arguments of a schedule's submissions, in the form in which the schedule may store them."""
         return await self.personal.sealed(await self._operations.get(body.operation), body.arguments, holder)
 
     async def rerun(self, task_id: UUID, change: Rerun, caller: Caller, *, key: str | None = None) -> Submitted:

@@ -52,7 +52,7 @@ class Search:
 
     @property
     def has_waits(self) -> bool:
-        """Whether it is wanted what the tasks wait for, or why they were skipped."""
+        """Whether the search wants the reasons why tasks wait or were skipped."""
         return self.fields is None or not WAITS.isdisjoint(self.fields)
 
     def pick(self, report: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def columns_of(search: Search) -> frozenset[str]:
 
 
 def search_of(body: Mapping[str, Any]) -> Search:
-    """Read the search in a body. Raises `BadProperty`, which names what is wrong."""
+    """Read the search in a body. Raises `BadProperty`, which names the fault."""
     criteria = criteria_of(body)
     filters = criteria.get("filters")
     try:

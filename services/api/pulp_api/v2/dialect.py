@@ -94,7 +94,7 @@ class PulpTwo:
         return ErrorReply(status, body)
 
     def denied(self, request: Request, status: int, error: Unauthenticated | Forbidden) -> ErrorReply:
-        """401, for a missing right as well: the clients of Pulp 2 read in that answer alone what was wrong."""
+        """401, for a missing right as well: Pulp 2's clients show the reason only from that answer."""
         reason, code = next((reason, code) for kind, reason, code in _DENIALS if isinstance(error, kind))
         denied = self.failure(request, 401, str(error), {"auth_error_code": reason})
         denied.body["error"]["code"] = code

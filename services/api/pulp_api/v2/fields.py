@@ -86,7 +86,7 @@ class IdField:
     otherwise: LiteralString | None = None
     """The id that counts for a task without this one."""
     text: LiteralString | None = None
-    """Its text, where it is not that of a UUID."""
+    """Its text, if it is not a UUID's."""
 
     @property
     def missing(self) -> LiteralString:
@@ -94,7 +94,7 @@ class IdField:
         return self.sql + " is null" if self.is_nullable and self.otherwise is None else "false"
 
     def equals(self, values: Sequence[str], bind: Bind) -> LiteralString:
-        """See `SearchField`; a text that is no id is not equal to any."""
+        """See `SearchField`; a text that is not an id equals none."""
         ids = bind([found for value in values if (found := uuid_of(value)) is not None])
         parts = [self.sql + " = any (" + ids + ")"]
         if self.otherwise is not None:
@@ -167,7 +167,7 @@ class TimeField:
         return "(" + " or ".join(within or ["false"]) + ")"
 
     def compares(self, operator: LiteralString, value: str, bind: Bind) -> LiteralString:
-        """See `SearchField`. A day comes before all its times, as its text does."""
+        """See `SearchField`. A day sorts before all its times, as its text does."""
         start, is_day = _instant(value), _DAY.fullmatch(value) is not None
         is_behind = operator in (">", "<=") and not is_day
         if is_behind or start.microsecond:  # the whole second is equal

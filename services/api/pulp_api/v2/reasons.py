@@ -56,9 +56,9 @@ def reasons_of(found: Postponed, hidden: Set[UUID] = frozenset()) -> list[dict[s
 async def _failures_of(
     connection: AsyncConnection, call: AuthenticatedCall, tasks: Sequence[TaskRow]
 ) -> dict[UUID, dict[str, Any]]:
-    """Of each skipped task the dependencies that did not succeed, by id.
+    """The dependencies of each skipped task that did not succeed, by id.
 
-    `actual` is null for one that is not known, or that the user may not see.
+    `actual` is null for one that is unknown, or that the user may not see.
     """
     skipped = [task for task in tasks if task.state == State.SKIPPED and task.depends_on]
     wanted = {other for task in skipped for other in task.depends_on}

@@ -120,10 +120,10 @@ def group_href_of(group_id: object) -> str:
 
 
 def group_of(task: TaskRow) -> UUID:
-    """The id of the task's group. A task that was submitted without one is a group of its own.
+    """The id of the task's group. A task submitted without one is a group of its own.
 
-    The client of 2.0 finds what it has to follow by the group alone, while that of 2.21 lists only tasks whose
-    `group_id` is null: so a group is not stored for a single task.
+    The client of 2.0 finds the tasks to follow only by the group, while that of 2.21 lists only tasks whose `group_id`
+    is null, so no group is stored for a single task.
     """
     return task.task_id if task.group_id is None else task.group_id
 

@@ -13,7 +13,7 @@ KIND: Final = {"_repo-type": "rpm-repo"}
 _FROM_PULP_2: Final = {"feed_url": "feed", "ssl_validation": "verify_tls", "max_downloads": "concurrency"}
 """Field of an importer's configuration → the equivalent argument of `sync`."""
 _REMOVES: Final = "remove_missing"
-"""Whether a sync removes what the feed no longer has; the argument `mode` of `sync`."""
+"""Whether a sync removes packages that the feed no longer has: the argument `mode` of `sync`."""
 
 
 def created(repo_id: str, body: Mapping[str, Any]) -> Change:

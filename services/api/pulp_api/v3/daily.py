@@ -53,7 +53,7 @@ class QuantilesResponse(TypedDict):
 
 
 class DailyStatisticsResponse(TypedDict):
-    """Tasks that ended, by what was asked for; purged ones count as well."""
+    """Tasks that ended, grouped as requested; purged ones count as well."""
 
     day: Annotated[str | None, Meta(description="In UTC; null unless grouped by day. The next two work alike.")]
     name: Annotated[str | None, Meta(description="The operation.")]

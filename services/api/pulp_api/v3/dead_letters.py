@@ -67,7 +67,7 @@ class DeadLetterHeaderResponse(TypedDict):
 
 
 class SingleDeadLetterResponse(DeadLetterResponse):
-    """A record that cannot be projected, with what it holds."""
+    """A record that cannot be projected, with its contents."""
 
     parked_by: Annotated[
         str | None, Meta(description="For a record that waits: the position of the one that parks the task.")
@@ -90,10 +90,10 @@ class DeadLetterActResponse(TypedDict):
 
 @router.get("/dead-letters/")
 async def list_dead_letters(call: Authenticated, request: Request) -> Response:
-    """A page of the records that cannot be projected, the newest first: where each is, and why.
+    """A page of the records that cannot be projected, newest first: where each is, and why.
 
-    With `task` those of one task, and with them the records that wait; with `partition` those of one partition; with
-    `standing` those that stand so.
+    `task` selects those of one task, including the records that wait; `partition` those of one partition; `standing`
+    those with this standing.
     """
     refuse_unknown(request.query_params, _NAMES)
     limit, offset = limit_and_offset(request)

@@ -226,7 +226,7 @@ def where_list(
     is_counted: bool = False,
     if_empty: Condition = EVERYTHING,
 ) -> Iterator[ListFilter]:
-    """The filter of a list of values, which stands in the SQL as `{value}`."""
+    """The filter of a list of values, written `{value}` in the SQL."""
     statement = sql.replace("{value}", "%(" + name + ")s")
 
     def condition(texts: Texts) -> Condition:

@@ -71,7 +71,7 @@ _DIGITS_OF_AN_ID: Final = {**TEXT, "pattern": "^-*([0-9a-fA-F]-*){1,32}$"}
 
 
 def order_of(texts: Texts) -> LiteralString:
-    """The ORDER BY of `ordering`; the newest first where nothing else decides."""
+    """The ORDER BY of `ordering`; newest first as the last criterion."""
     return order_by(texts, _ORDERS, "t.accepted_at desc, t.task_id desc")
 
 

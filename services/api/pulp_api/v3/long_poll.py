@@ -70,7 +70,7 @@ async def wait_as_asked(call: AuthenticatedCall, request: Request, task_id: UUID
         async with asyncio.timeout(patience_s):
             await _over(call, before, until, [shown.get(each, 0) for each in range(call.service.partitions)])
     except (TimeoutError, LogError, ReadError):
-        return  # the read that follows says what there is to say
+        return  # the read that follows gives the answer
     finally:
         seat.give_back()
         call.quotas.close_stream(call.asking)

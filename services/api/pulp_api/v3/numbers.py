@@ -93,7 +93,7 @@ class ReadModelResponse(TypedDict):
 
 @router.get("/task-counts/")
 async def count_tasks(call: Authenticated) -> Response:
-    """How many tasks are in each state, and of which operations; exact. Purged tasks are left out."""
+    """The exact number of tasks in each state, and by operation. Purged tasks are left out."""
     await call.at_least_positions()
     async with call.service.connection() as connection:
         found = await statistics.counts(connection)

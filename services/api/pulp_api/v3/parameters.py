@@ -72,7 +72,7 @@ CONTROLS: Final[Mapping[str, QueryParameter]] = {
         QueryParameter("minimal", FLAG),
     )
 }
-"""What every list accepts beside its filters; a list ignores those that it has no use for."""
+"""The parameters that every list accepts besides its filters; a list ignores those that it does not need."""
 NO_FILTERS: Final = frozenset({*CONTROLS, "page_size", "format"})
 """The parameters of a list that are not filters; the last two change nothing, as the only format is JSON."""
 

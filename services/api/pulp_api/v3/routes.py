@@ -197,7 +197,7 @@ async def read_progress(call: Authenticated, task_id: str) -> Response:
 
 @router.get("/tasks/{task_id}/profile_artifacts/")
 async def list_profile_artifacts(call: Authenticated, task_id: str) -> Response:
-    """The files that a diagnosis of the task left, by name; there are none, as tasks are not profiled here."""
+    """The files of the task's profiling, by name; always none, as tasks are not profiled here."""
     await call.read(id_of(task_id))
     found: ProfileArtifactsResponse = {"urls": {}}
     return json(found)

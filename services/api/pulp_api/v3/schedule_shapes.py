@@ -162,7 +162,7 @@ def _error(run: ScheduleRun) -> TickErrorResponse | None:
 
 
 def _duration(seconds: int | None) -> str | None:
-    """As Django writes it: `1 00:00:00`, without the days if there are none."""
+    """As Django writes it: `1 00:00:00`, or without the days if they are zero."""
     if seconds is None:
         return None
     found = timedelta(seconds=seconds)

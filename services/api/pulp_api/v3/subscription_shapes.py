@@ -59,7 +59,7 @@ class ParkedTaskResponse(TypedDict):
 
 
 class SingleSubscriptionResponse(SubscriptionResponse):
-    """A subscription, and what it could not deliver."""
+    """A subscription, and the events that it could not deliver."""
 
     parked: list[ParkedTaskResponse]
 

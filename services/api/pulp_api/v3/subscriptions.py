@@ -78,7 +78,7 @@ async def create_subscription(call: Authenticated, request: Request) -> Response
 
 @router.get("/subscriptions/{subscription_id}/")
 async def read_subscription(call: Authenticated, subscription_id: str) -> Response:
-    """A subscription, how far it is, and the tasks whose events are parked."""
+    """A subscription, its progress, and the tasks whose events are parked."""
     found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
     shown = await _shown(call, found)
     async with call.service.connection() as connection:  # later than the count, so that it is not shorter

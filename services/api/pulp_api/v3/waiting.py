@@ -1,4 +1,4 @@
-"""Finds out why a task waits. Of several reasons, the one that a person has to solve first comes first."""
+"""Finds out why a task waits. If there are several reasons, the one that a person must solve first comes first."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ class WriterLoad(NamedTuple):
     next_is_large: bool
     """The first queued batch is a large one: it is folded while Postgres writes the one before."""
     in_flight: int
-    """Records of the transaction under way; 0 if there is none."""
+    """The number of records in the current transaction; 0 without one."""
     in_flight_s: float
     """How long that transaction has been under way."""
 

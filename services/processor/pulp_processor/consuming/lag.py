@@ -13,7 +13,7 @@ class InHand(NamedTuple):
 
     next_offset: int
     oldest_ms: int | None
-    """The broker's time of the oldest record that it has received and not committed; None if there is none."""
+    """The broker's time of the oldest record received and not committed; None if there is none."""
 
 
 class Lag:

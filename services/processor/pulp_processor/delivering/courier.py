@@ -33,7 +33,7 @@ from pulp_processor.delivering.rights import sees_all, user_of, visible
 from pulp_processor.delivering.sender import SUBSCRIPTION_HEADER, EndpointAnswer, Sender, WebhookMessage
 
 _HELD_BYTES: Final = 4 * 1024 * 1024
-"""Of the events that wait, unless one alone has more."""
+"""The most bytes of the events that wait, unless a single event is larger."""
 _IDLE_S: Final = 5.0
 _PASSED_S: Final = 1.0
 """How long the stored position may lag behind unwanted events: after a restart they are only read again."""
@@ -88,7 +88,7 @@ class _Held(NamedTuple):
     type: str
     value: bytes
     origin: Origin | None
-    """Of its task; None also where nothing asks for it."""
+    """The origin of its task; None also if no filter needs it."""
     traceparent: str | None
 
 

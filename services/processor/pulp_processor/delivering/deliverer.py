@@ -71,10 +71,10 @@ class Deliverer:
         network: httpcore.AsyncNetworkBackend | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """`topic` is that of subscriptions; `ends_of_tasks` are the end offsets of that of tasks.
+        """`topic` is the topic of subscriptions; `ends_of_tasks` are the end offsets of the topic of tasks.
 
-        `is_scoped`: users who do not see all tasks get events of their own ones alone. `environment` names proxies.
-        `lookup` and `network` stand in for the network in tests.
+        `is_scoped`: users who do not see all tasks get only events of their own tasks. `environment` names proxies.
+        `lookup` and `network` replace the network in tests.
         """
         self._log, self._servers, self._topic, self._tasks_topic = log, servers, topic, tasks_topic
         self._conninfo, self._settings, self._ends_of_tasks = conninfo, settings, ends_of_tasks

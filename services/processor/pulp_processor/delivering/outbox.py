@@ -175,8 +175,8 @@ class Outbox:
     def take(self, now_s: float) -> list[Item]:
         """The events to send now; they are in flight until `settle` is called.
 
-        Of each task only the first unsettled event. While the endpoint fails there is one request at a time, with the
-        event that has failed least, so that one bad event does not look like a bad endpoint.
+        Only the first unsettled event of each task is among them. While the endpoint fails, there is one request at a
+        time, with the event that has failed least, so that one bad event does not look like a bad endpoint.
         """
         if now_s < self.not_before_s:
             return []
@@ -280,7 +280,7 @@ class Outbox:
         del self._pending[pending.item.position]
 
     def _trim(self, partition: int) -> None:
-        """Forget what is below the place of the partition."""
+        """Forget everything before the place of the partition."""
         ahead = self._ahead.get(partition)
         if ahead:
             offsets = [offset for each, offset in self._pending if each == partition]

@@ -39,7 +39,7 @@ _REFUSALS: Final = (400, 409, 413, 415, 422)
 _GONE: Final = 410
 _HEAD_BYTES: Final = 64 * 1024
 _BODY_BYTES: Final = 64 * 1024
-"""Of an answer; what it says is not looked at."""
+"""The most bytes to read of an answer, whose text is ignored."""
 _KEEP_ALIVE_S: Final = 30.0
 _USER_AGENT: Final = "pulp-tasks"
 _FAULTS: Final = (
@@ -95,7 +95,7 @@ class Sender:
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """`lookup` and `network` stand in for the network in tests."""
+        """`lookup` and `network` replace the network in tests."""
         self._settings, self._environment = settings, environment
         self._lookup, self._network = lookup, network or httpcore.AnyIOBackend()
         self._pools: dict[tuple[str, Proxy | None], httpcore.AsyncConnectionPool] = {}
@@ -172,7 +172,7 @@ class Sender:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Trusts what the system does, or what SSL_CERT_FILE and SSL_CERT_DIR name."""
+    """Trusts the system's certificates, or those that SSL_CERT_FILE and SSL_CERT_DIR name."""
     return httpx.create_ssl_context()
 
 
@@ -207,7 +207,7 @@ def _named(message: WebhookMessage) -> dict[str, str]:
 
 
 def _told(fault: BaseException) -> str:
-    """The error in our words: its own may hold what the server has sent."""
+    """The error in our own words: the original may contain data from the server."""
     match fault:
         case Refused():
             return (

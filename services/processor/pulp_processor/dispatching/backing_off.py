@@ -12,10 +12,10 @@ class BackingOff:
         self._clock_s = clock_s
         self._until_s: dict[UUID, float] = {}
         self._first: list[tuple[float, UUID]] = []
-        """Of tasks that were put again, or forgotten, entries are left that do not count."""
+        """It may have stale entries, of tasks that were added again or forgotten; they do not count."""
 
     def put(self, task_id: UUID, seconds: float) -> None:
-        """The task backs off for so long from now on."""
+        """The task backs off for this long from now on."""
         until_s = self._until_s[task_id] = self._clock_s() + seconds
         heappush(self._first, (until_s, task_id))
 
@@ -33,7 +33,7 @@ class BackingOff:
         return found
 
     def left_s(self) -> float | None:
-        """In how many seconds the first of them is due; None if there is none."""
+        """In how many seconds the first of them is due; None if there are none."""
         first = self._next()
         return None if first is None else max(0.0, first[0] - self._clock_s())
 

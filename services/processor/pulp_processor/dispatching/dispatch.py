@@ -2,20 +2,21 @@
 
 The rules:
 
-- Tasks that conflict begin in the order of acceptance. Two conflict where one uses a resource exclusively that the
+- Tasks that conflict begin in the order of acceptance. Two tasks conflict if one exclusively uses a resource that the
   other uses at all. A task that cannot run keeps its place, and those behind it wait; a task that nobody could run for
-  a long time is passed over until a worker comes that can (`pass_over`). One that backs off between two attempts
-  stops nobody either, as if it had ended (`back_off`); then it takes its place in the order again (`resume`).
-- A parked task is not known here: nothing begins of it, and it stops nobody.
+  a long time is passed over until a worker comes that can (`pass_over`). One that backs off between two attempts stops
+  nobody either, as if it had ended (`back_off`); then it takes its place in the order again (`resume`).
+- A parked task is unknown here: it does not begin, and it stops nobody.
 - A task waits for all tasks that it depends on to succeed.
 - Among tasks that could begin, a higher priority comes first, then the order of acceptance.
-- Of a user with a limit no more tasks take slots than that.
+- A user with a limit never occupies more slots than that.
 
-One slot gets several short tasks at once, which run in it one after another: those that follow each other on the same
-resources, so that none waits for the dispatcher between them; and where far more tasks wait than there are slots, those
+A slot may get several short tasks at once, which run in it one after another: tasks that follow each other on the same
+resources, so that none waits for the dispatcher in between; and, if far more tasks wait than there are slots, tasks
 that need no resource.
 
-Every step costs what the resources of its own task cost, however many others wait and however many workers there are.
+The cost of every step depends only on the resources of its own task, however many other tasks wait and however many
+workers there are.
 """
 
 from collections import Counter, defaultdict
@@ -35,10 +36,10 @@ CHAIN_S: Final = 0.8
 FREE_CHAIN_S: Final = 0.5
 """The same of tasks that need no resource, which any other slot could run."""
 _NEWEST: Final = 0.2
-"""The weight of the last task in what is known of its operation."""
+"""The weight of the last task in the average of its operation."""
 _STALE: Final = 2
 _FEW: Final = 64
-"""Stale entries are dropped where there are more than so many, and than `_STALE` times as many as tasks."""
+"""Stale entries are dropped once there are more than this, and more than `_STALE` times as many as tasks."""
 
 
 class Assignment(NamedTuple):
@@ -60,7 +61,7 @@ class Hold(NamedTuple):
 
 
 class _Queue(NamedTuple):
-    """Runnable tasks of which only the first counts: a worker that can run one of them can run any."""
+    """Runnable tasks that are alike: a worker that can run one of them can run any, so only the first counts."""
 
     offer: Offer
     limited_user: str | None
@@ -172,7 +173,7 @@ class Dispatch:
         return True
 
     def ran(self, operation: str, seconds: float) -> None:
-        """A task has succeeded that ran for so long."""
+        """Note how long a task ran that has succeeded."""
         usual_s = self._usual_s.get(operation, seconds)
         self._usual_s[operation] = usual_s + _NEWEST * (seconds - usual_s)
 
@@ -238,7 +239,7 @@ class Dispatch:
             task = lines[0][place]
             if (
                 (task.exclusive, task.shared) != (head.exclusive, head.shared)
-                or task.closed != len(task.exclusive)  # another one wants what it shares
+                or task.closed != len(task.exclusive)  # another task wants exclusively what it shares
                 or any(line[place] is not task for line in lines)
                 or task.order.partition != head.order.partition  # so one's end precedes the next one's start in the log
                 or task.priority < head.priority

@@ -41,7 +41,7 @@ _PERIOD_S: Final = 1.0
 _SELDOM_S: Final = 5.0
 """The pause between looks at what hardly ever changes."""
 _MANY_MOVED: Final = 16
-"""Tasks that have moved since the last look: so many, and what is busy anyway is looked at less often."""
+"""If this many tasks have moved since the last look, whatever is busy anyway is checked less often."""
 _SPACING_S: Final = 0.03
 _SETTLING_S: Final = 0.1
 _DOUBT_S: Final = 0.1

@@ -90,7 +90,7 @@ class Elected:
             await self._tables.rest([self._workers[each].instance_id for each in tired])
 
     async def _wake(self) -> None:
-        """Wake those that rest where nobody else has a free slot. They take something once they listen."""
+        """Wake resting workers if nobody else has a free slot. They take tasks once they listen."""
         wanted = self.core.fleet.wake()
         if not wanted:
             return
@@ -139,13 +139,14 @@ class Elected:
         return len(moved.tasks)
 
     async def look_for_forgotten(self) -> None:
-        """End holds of which no notification was heard. Raises `Deposed`."""
+        """End holds whose notification was missed. Raises `Deposed`."""
         forgotten = await self._tables.forgotten()
         if forgotten:
             await self._end(forgotten)
 
     async def write(self) -> list[Assignment]:
-        """End what has succeeded, and assign what can begin now. Raises `Deposed` or `Doubt`."""
+        """End the holds of tasks that have succeeded, and assign the tasks that can begin now. Raises `Deposed` or
+        `Doubt`."""
         for task_id in self.backing_off.due():
             self.core.resume(task_id)
         found = self.core.assign()

@@ -13,10 +13,10 @@ costs time for every connection that listens. A worker that rests hears of a tas
 _AHEAD: Final = 4
 """As many more are woken as soon as no more than this part of those are free: tasks that come meanwhile find a slot."""
 _SPARE_LOOKS: Final = 6
-"""A worker rests only where more workers than those were free at each of so many looks."""
+"""A worker rests only if more workers than `KEPT_AWAKE` were free at each of this many looks."""
 _STALE: Final = 4
 _FEW: Final = 64
-"""Stale entries are dropped where there are more than so many, and than `_STALE` times as many as workers."""
+"""Stale entries are dropped once there are more than this, and more than `_STALE` times as many as workers."""
 
 
 class Profile(NamedTuple):
@@ -56,9 +56,8 @@ _Entry = tuple[float, int, int, LiveWorker]
 class Fleet:
     """The least busy worker for an offer, in a time that does not grow with the number of workers.
 
-    Of many workers that have nothing to do most rest.
-    Slots are counted by the worker's instance, so that what it runs counts also while it is not known to be alive, and
-    what an earlier process of the same name ran does not.
+    If many workers have nothing to do, most of them rest. Slots are counted by the worker's instance, so that what it
+    runs counts also while it is not known to be alive, and what an earlier process of the same name ran does not.
     """
 
     def __init__(self, kept_awake: int = KEPT_AWAKE) -> None:
@@ -76,11 +75,11 @@ class Fleet:
 
     @property
     def slots(self) -> int:
-        """Of all live workers, in use or not."""
+        """The number of slots of all live workers, in use or not."""
         return self._slots
 
     def put(self, instance: str, profile: Profile, slots: int, *, rests: bool = False) -> None:
-        """A worker is alive, with so many slots. One that rests takes nothing."""
+        """Note that a worker is alive, with this many slots. A resting worker takes nothing."""
         worker = LiveWorker(instance, profile, slots, self._taken.get(instance, 0), rests)
         self.remove(instance)
         self._workers[instance] = worker
@@ -184,5 +183,5 @@ class Fleet:
             if len(entries) > _STALE * len(self._workers) + _FEW:
                 entries[:] = [entry for entry in entries if entry[2] == entry[3].version]
                 heapify(entries)
-            # Of equally busy ones the one that has waited longest comes first.
+            # Among equally busy workers, the one that has waited longest comes first.
             heappush(entries, (worker.taken / worker.slots, worker.since, worker.version, worker))

@@ -75,7 +75,7 @@ class RegisteredWorker(NamedTuple):
     profile: Profile
     slots: int
     rests: bool = False
-    """It may not hear at once of what it is assigned: it rests, or it is about to."""
+    """It may not hear of an assignment at once, because it rests or is about to."""
 
 
 class Moved(NamedTuple):
@@ -129,7 +129,7 @@ class DispatchTables(Protocol):
         ...
 
     async def is_settled(self) -> bool:
-        """Whether workers could put back what a server that took over may lack."""
+        """Whether workers have had time to put back what a server that took over may lack."""
         ...
 
     async def waiting_after(self, last: TaskFacts | None, most: int) -> list[TaskFacts]:
@@ -137,7 +137,7 @@ class DispatchTables(Protocol):
         ...
 
     async def some(self, task_ids: Collection[UUID]) -> list[TaskFacts]:
-        """These tasks, whatever their state; those that there are."""
+        """Those of these tasks that exist, in any state."""
         ...
 
     async def moved(self, positions: Mapping[int, int]) -> Moved:
@@ -161,11 +161,11 @@ class DispatchTables(Protocol):
         ...
 
     async def quotas(self) -> list[AuthorQuota]:
-        """Of all users."""
+        """The quotas of all users."""
         ...
 
     async def offered(self, unserved_s: float) -> Offered:
-        """What somebody could run within the last so many seconds."""
+        """What some worker could run within the last seconds given."""
         ...
 
     async def forgotten(self) -> list[UUID]:
@@ -186,7 +186,7 @@ class PostgresTables:
     """`DispatchTables` over a connection in autocommit mode."""
 
     def __init__(self, connection: AsyncConnection, holder: str, *, tracing: Tracing | None = None) -> None:
-        """`holder` says which process it is, and is unique."""
+        """`holder` identifies the process, and is unique."""
         self._connection = connection
         self._holder = holder
         self._traces = None if tracing is None else AssignmentTraces(connection, tracing)

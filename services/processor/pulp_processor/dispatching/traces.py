@@ -24,7 +24,7 @@ class AssignedSpan(NamedTuple):
 
 
 async def contexts_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, str]:
-    """The contexts with which the tasks were accepted, of those that have one."""
+    """The trace contexts with which the tasks were accepted, for those that have one."""
     values = {"task_ids": uuid_array(task_ids), "accepted": _ACCEPTED}
     return dict(await (await connection.execute(_SQL["contexts"], values)).fetchall())
 

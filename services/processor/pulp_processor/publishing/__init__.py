@@ -1,1 +1,1 @@
-"""Publishes the state of each task to a compacted topic, beside the live path."""
+"""Publishes the state of each task to a compacted topic, outside the live path."""

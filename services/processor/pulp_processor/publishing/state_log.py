@@ -75,7 +75,7 @@ class StateLog:
         return made
 
     def places(self) -> dict[int, StatePlace]:
-        """By partition; those are left out of which nothing was published. Raises `LogUnavailable`, `LogRefused`."""
+        """By partition; partitions without published states are left out. Raises `LogUnavailable`, `LogRefused`."""
         wanted = [TopicPartition(self._topics.events, partition) for partition in range(self._partitions)]
         group = group_of(self._topics)
         asked = [ConsumerGroupTopicPartitions(group, wanted)]

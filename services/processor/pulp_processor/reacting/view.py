@@ -38,7 +38,7 @@ class ReactorView(Protocol):
         ...
 
     async def contexts(self, task_ids: Collection[UUID]) -> Mapping[UUID, str]:
-        """The contexts with which the tasks were accepted, of those that are traced."""
+        """The trace contexts with which the tasks were accepted, for those that are traced."""
         ...
 
     async def sweep(self, known: Mapping[str, object]) -> None:

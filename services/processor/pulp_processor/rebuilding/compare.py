@@ -236,7 +236,7 @@ async def _check_resources(
     generation: int,
     sides: Callable[[bool], tuple[str, str]],
 ) -> int:
-    """Note the resource rows that do not match what the tasks use, and return how many rows exist.
+    """Note the resource rows that do not match the tasks, and return how many rows exist.
 
     `sides(is_there)` returns what the difference shows for (active generation, other).
     """

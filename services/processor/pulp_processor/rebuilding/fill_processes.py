@@ -108,7 +108,7 @@ async def _receive(pipe: Connection) -> int | Exception | None:
 
 
 def _kill(child: _Child) -> None:
-    """Postgres rolls back what it has not committed."""
+    """Postgres rolls back uncommitted work."""
     child.process.kill()
     child.process.join()
     child.pipe.close()

@@ -1,9 +1,9 @@
 """Healing one task: its rows become what its events in the log give, while the live projection goes on.
 
-The task's partition is read from the start, beside the live projection. Then the position of the partition is locked,
-the few records that have come since are read, and the rows are compared and replaced in that one transaction. So they
-are those of exactly one position, and no batch is written twice or left out. The processor that writes the partition
-notices, and reads again what it remembers of tasks.
+First the task's partition is read from the start, in parallel with the live projection. Then one transaction locks the
+position of the partition, reads the few records that have come since, compares the rows and replaces them. So the rows
+belong to exactly one position, and no batch is written twice or left out. The processor that writes the partition
+notices, and discards its cached tasks.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ async def _locked(settings: Settings, task_id: UUID, report: Report, act: _Act) 
 async def _read(
     connection: AsyncConnection, settings: Settings, task_id: UUID, partitions: int, report: Report
 ) -> TaskRecords:
-    """The task's records in its partition: where the rows say that it is, if it was accepted there; else anywhere."""
+    """The task's records in its partition: the one that the rows name, if the task was accepted there; else any."""
     generation = await active_generation(connection)
     if generation is None:
         raise RebuildRefused("the database has no active generation: start a processor first")

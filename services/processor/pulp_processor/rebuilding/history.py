@@ -1,7 +1,7 @@
-"""The months of the history: which there are, detaching old ones that the archive holds, and attaching them again.
+"""The months of the history: listing them, detaching old ones that the archive holds, and attaching them again.
 
-A month is detached in one transaction, together with the note of what it had, so a command that is killed leaves months
-that are detached and months that are not, and nothing between. Batches wait for a moment; nothing is copied.
+One transaction detaches a month and records what it had, so if the command is killed, each month is either detached or
+not. Batches wait for a moment; nothing is copied.
 """
 
 import asyncio
@@ -84,12 +84,12 @@ async def parts(settings: Settings) -> list[MonthPart]:
 
 
 async def detach(settings: Settings, before: datetime, *, drops: bool = False, is_dry: bool = False) -> DetachedParts:
-    """Detach all parts that end at `before` or earlier, the oldest first; `drops` also drops their rows.
+    """Detach all parts that end at `before` or earlier, oldest first; `drops` also drops their rows.
 
-    Each event of a part is compared with its record in the archive before. Raises `RebuildRefused`, with what has to be
-    done, where the archive lacks any, where a part has events of tasks that have not ended or are parked, where another
-    generation exists, and where readers do not free the history; `ArchiveError`, `RebuildInUse`,
-    `ReadModelUnavailable`. What was detached until then stays so.
+    It first compares each event of a part with its record in the archive. Raises `RebuildRefused`, which says what to
+    do, if the archive lacks any, if a part has events of unfinished or parked tasks, if another generation exists, or
+    if readers do not free the history; also `ArchiveError`, `RebuildInUse`, `ReadModelUnavailable`. Parts detached
+    before the error stay detached.
     """
     if before > datetime.now(UTC):
         raise RebuildRefused(

@@ -64,7 +64,7 @@ class LogReader:
         await self._stack.aclose()
 
     async def _read_archive(self, end: int, most: int) -> list[Record]:
-        """The next records before `end`; [] if there are none, and the position is at `end` then."""
+        """The next records before `end`; [] if there are none, and then the position is `end`."""
         if not self._left:
             assert self._batches is not None  # else nothing is archived
             self._left = await asyncio.to_thread(next, self._batches, [])

@@ -1,7 +1,8 @@
-"""Rebuilding the read model: the next generation is filled from offset 0 beside the live one, and compared with it.
+"""Rebuilding the read model: the next generation is filled from offset 0, in parallel with the live one, and compared
+with it.
 
-A rebuild reads the log and writes its own tables. It appends, notifies and sends nothing, and readers see nothing of it
-before `activation.activate`. One process at a time works on the generations of a database. If it is killed, what it
+A rebuild reads the log and writes its own tables. It appends, notifies and sends nothing, and readers do not see it
+until `activation.activate`. One process at a time works on the generations of a database. If it is killed, what it
 committed stays, and `resume` continues from there.
 """
 
@@ -155,8 +156,8 @@ async def compare_with_active(
 
 
 async def check_begin(settings: Settings, installed: Installed) -> None:
-    """Raises `OffsetOutOfRange` if the log does not begin at offset 0 and there is no archive, else `ArchiveError` if
-    the archive does not reach from there to where Kafka begins.
+    """Raises `OffsetOutOfRange` if the log does not begin at offset 0 and there is no archive, or `ArchiveError` if the
+    archive does not reach from offset 0 to where Kafka begins.
     """
     topic = settings.topics.events
     begins = await asyncio.to_thread(admin.begin_offsets, settings.kafka, topic, installed.partitions)

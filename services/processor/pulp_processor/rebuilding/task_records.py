@@ -34,7 +34,7 @@ class TaskRecords(NamedTuple):
 async def read_near(
     connection: AsyncConnection, settings: Settings, found: TaskRecords, task_id: UUID, report: Report
 ) -> TaskRecords:
-    """Further records of the task, to within a few of what is projected."""
+    """Read further records of the task, up to a few before what is projected."""
     while (end := await position_of(connection, found.partition)) - found.end > (_NEAR if found.end else 0):
         found = await read_on(settings, found, task_id, end, report)
     return found

@@ -50,7 +50,7 @@ class TaskStatements(NamedTuple):
 
     @property
     def schema(self) -> str:
-        """Of the generation's tables."""
+        """The schema of the generation's tables."""
         return schema_of(self.generation)
 
     @property
@@ -79,7 +79,7 @@ async def task_of(statements: TaskStatements) -> Task | None:
 
 
 async def fold(statements: TaskStatements, records: Sequence[Record]) -> Task | None:
-    """Write what the records give into the temporary tables; the task that they give."""
+    """Fold the records into the temporary tables, and return the resulting task."""
     if not records:
         return None
     batch = BatchFold(records, {statements.task_id}, {}, detached=await detached(statements.connection))
@@ -117,9 +117,9 @@ async def replace_rows(statements: TaskStatements, tables: Sequence[str]) -> Non
 
 
 async def count_again(statements: TaskStatements, tasks: Sequence[Task]) -> None:
-    """Count again what counts the task: as its row was, and as it is.
+    """Recompute the counts that include the task, as its row was and as it is.
 
-    Of the counters all states, since a processor that met the damaged row may have left any of them behind.
+    For counters, this covers all states, since a processor that met the damaged row may have counted it in any of them.
     """
     operations = {"operations": list({task.operation for task in tasks})}
     await statements.fetch("forget_counts", {**statements.values, **operations})

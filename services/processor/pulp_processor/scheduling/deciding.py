@@ -8,9 +8,9 @@ from pulp_projections.schedules.ticks import overdue
 
 
 def decide(found: ToDecide, now: datetime, grace: timedelta) -> TickDue | TickSkipped | None:
-    """The event to append for a schedule's ticks up to now: of several only the latest is run. None if there are none.
+    """The event to append for a schedule's ticks up to now, of which only the latest is run; None without ticks. A tick
+    later than the grace was missed, for example in an outage: the schedule decides whether it runs all the same.
 
-    A tick that is later than the grace was missed, as in an outage: the schedule says whether it is run all the same.
     Raises `BadTimes`.
     """
     schedule, definition = found.schedule, found.schedule.definition

@@ -68,11 +68,10 @@ class Scheduler:
         clock: Callable[[AsyncConnection], Awaitable[datetime]] = time_of,
         tracing: Tracing | None = None,
     ) -> None:
-        """`ends_of_tasks` are the end offsets of the events topic. A tick that is later than the grace was missed.
+        """`ends_of_tasks` are the end offsets of the events topic. A tick later than the grace was missed.
 
-        The submission of a tick begins a trace, as a request does.
-
-        `clock` says what time it is, given the connection to Postgres: whose clock it is unless a test has another.
+        The submission of a tick begins a trace, as a request does. `clock` returns the time, given the connection to
+        Postgres: it is Postgres's clock, except in tests.
         """
         self._log, self._servers, self._topic, self._conninfo = log, servers, topic, conninfo
         self._open_submitter, self._ends_of_tasks = open_submitter, ends_of_tasks

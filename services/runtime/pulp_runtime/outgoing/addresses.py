@@ -74,7 +74,7 @@ def kind_of(address: Address) -> Kind:
     if _is_in(inner, _PRIVATE):
         return Kind.PRIVATE
     if isinstance(inner, IPv6Address) and inner not in _GLOBAL_UNICAST:
-        return Kind.NEVER  # link-local, multicast, unspecified, IPv4-compatible, and what is not assigned
+        return Kind.NEVER  # link-local, multicast, unspecified, IPv4-compatible, and unassigned addresses
     return Kind.PUBLIC
 
 

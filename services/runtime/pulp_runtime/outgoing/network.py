@@ -126,7 +126,7 @@ class ProxyNetwork(httpcore.AsyncNetworkBackend):
 
 
 class _Counted(httpcore.AsyncNetworkStream):
-    """Takes what is read from the budget of a head that is awaited."""
+    """Subtracts the bytes read from the budget of the awaited head."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream

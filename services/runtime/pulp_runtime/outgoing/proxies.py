@@ -31,9 +31,9 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int, env: Mapping[str, str]) -> Proxy | None:
-    """`HTTP_PROXY` or `HTTPS_PROXY`, else `ALL_PROXY`, small letters first, unless `NO_PROXY` names the host.
+    """`HTTP_PROXY` or `HTTPS_PROXY`, else `ALL_PROXY`, lower-case names first, unless `NO_PROXY` names the host.
 
-    Loopback has none. Raises `BadProxy`, which names the variable, for what is no proxy over http or https.
+    Loopback has none. Raises `BadProxy`, which names the variable, for anything but a proxy over http or https.
     """
     if _is_loopback(host) or _is_excluded(host, port, _first(env, "no_proxy")[0]):
         return None

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 MOST_CHARACTERS: Final = 8000
-"""Of a URL."""
+"""The longest URL."""
 _SHOWN_CHARACTERS: Final = 300
 
 

@@ -33,15 +33,16 @@ class Needs:
 WORKER: Final = Needs(least=2, most=2)
 """However many slots it has: one listens and looks for what is assigned, one writes."""
 PROCESSOR: Final = Needs(least=5, most=5, a_partition=1)
-"""Of the reactor, dead letters, two of the dispatcher, one that keeps the instance's name; and a writer a partition.
-The elected dispatcher's has up to four more for schedules, two for subscriptions, and one for the topic of states:
-they are among those for everything else."""
+"""The reactor, dead letters, two for the dispatcher, one that keeps the instance's name, and a writer for each
+partition. The process of the elected dispatcher has up to four more for schedules, two for subscriptions and one for
+the topic of states, which come out of those for everything else."""
 COMMAND: Final = Needs(least=1, most=1)
-"""Of a command, which ends by itself."""
+"""What a command needs, which ends by itself."""
 
 
 def api(pool: int) -> Needs:
-    """Of an API process with a pool of at most this many (`PULP_API_CONNECTIONS`); one more follows the projection."""
+    """What an API process needs with a pool of at most this many (`PULP_API_CONNECTIONS`); one more connection follows
+    the projection."""
     return Needs(least=min(2, pool) + 1, most=pool + 1)
 
 
@@ -66,7 +67,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What Postgres allows, and what is in use, without the connections reserved for superusers."""
+    """How many connections Postgres allows, and how many are in use, without those reserved for superusers."""
 
     limits: tuple[Limit, ...] = ()
     workers: int = 0

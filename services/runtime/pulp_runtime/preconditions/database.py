@@ -40,7 +40,7 @@ class DatabaseFacts:
     may_read_workers: bool
     owns_tables: bool
     owner: str | None
-    """The owner of the tables; None if there are none."""
+    """The owner of the tables; None without tables."""
     elsewhere: list[str] = field(default_factory=list)
     """Other schemas that hold our tables."""
     is_guarded: bool = True
@@ -171,7 +171,7 @@ def _no_extension(facts: DatabaseFacts) -> Finding:
 
 
 def _unsafe(facts: DatabaseFacts) -> list[Finding]:
-    """Where what was written may be lost, or be found wrongly."""
+    """Settings by which written data may be lost, or be found wrongly."""
     found = []
     if not facts.is_guarded:
         found.append(

@@ -49,7 +49,7 @@ class Place:
     """Certificates that this process presents to its clients."""
     clock_bound_s: float = 2.0
     archive: str | None = None
-    """Of the events topic, which may have a retention then."""
+    """The archive of the events topic, which may then have a retention limit."""
     looks_at_dispatch: bool = False
     """Whether to look also for tasks that nothing will run or that are parked, and for subscriptions that deliver
     nothing."""
@@ -108,9 +108,10 @@ async def look(place: Place) -> Report:
 
 
 async def look_here(place: Place) -> Report:
-    """Check what only this process can see, and ask no server: its storage, its certificates, and the clocks.
+    """Check only what this process alone can see, without asking a server: its storage, its certificates, and the
+    clocks.
 
-    For processes of which there are many; the others look at the brokers, the topics and the database.
+    For kinds of processes that run in large numbers; the others check the brokers, the topics and the database.
     """
     seen = clocks.judge(place.broker_clock.take(), place.postgres_clock.take(), place.clock_bound_s)
     return _joined([Report(tuple(seen)), *await asyncio.gather(_storage(place), _certificates(place))])

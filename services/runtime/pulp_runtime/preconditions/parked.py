@@ -16,7 +16,7 @@ async def look(connection: AsyncConnection) -> list[Finding]:
 
 
 def judge(number: int) -> list[Finding]:
-    """What is wrong with so many parked tasks."""
+    """The finding for this many parked tasks."""
     if not number:
         return []
     tasks = "1 task is" if number == 1 else f"{number} tasks are"

@@ -19,14 +19,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name, what it says, and the names of its labels."""
+    """One metric: its name, its meaning, and the names of its labels."""
 
     name: str
     kind: Kind
     sentence: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
-    """Of a histogram, the upper bounds of its buckets."""
+    """For a histogram, the upper bounds of its buckets."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ Read = Callable[[], Awaitable[Iterable[Reading]]]
 
 
 class Meter(Protocol):
-    """Measures. Values of labels come in the order in which the metric names them."""
+    """Records measurements. Label values are in the order in which the metric names the labels."""
 
     @property
     def is_on(self) -> bool:

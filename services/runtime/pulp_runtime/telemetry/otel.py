@@ -1,6 +1,7 @@
 """Spans by OpenTelemetry, sent by OTLP. Only a process that traces imports this module, and with it the SDK.
 
-The variables of OpenTelemetry say where to (`OTEL_EXPORTER_OTLP_ENDPOINT`) and which share (`OTEL_TRACES_SAMPLER`).
+OpenTelemetry's variables say where to send them (`OTEL_EXPORTER_OTLP_ENDPOINT`) and which share
+(`OTEL_TRACES_SAMPLER`).
 """
 
 import logging
@@ -28,7 +29,8 @@ from pulp_runtime.telemetry.tracing import OFF, Attributes, Kind, Span
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _SAMPLED: Final = 1
 SHARE: Final = 0.05
-"""Of the requests without a context, where OTEL_TRACES_SAMPLER says nothing: more would cost small tasks over 3 %."""
+"""The share of requests without a context that is traced if OTEL_TRACES_SAMPLER is not set: more would cost small tasks
+over 3 %."""
 _CHOOSES: Final = "api"
 """The process that chooses requests before FastAPI sees them: it does most of its work for a span, 50 µs a request,
 before it asks the sampler.
@@ -51,7 +53,7 @@ def context_of(traceparent: str | None) -> SpanContext | None:
 
 
 def _sampler(process: str) -> Sampler | None:
-    """What decides which traces are kept; None for what the variables say."""
+    """The sampler; None leaves it to OpenTelemetry's variables."""
     if os.environ.get(OTEL_TRACES_SAMPLER):
         return None
     return ParentBased(ALWAYS_ON if process == _CHOOSES else TraceIdRatioBased(SHARE))
@@ -90,13 +92,13 @@ class OtelTracing:
     """A `Tracing`, from `start` to `close`."""
 
     def __init__(self, process: str, instance: str) -> None:
-        """`process` and `instance` say who it is, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do."""
+        """`process` and `instance` identify the process, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do."""
         ours = {
             "service.name": f"pulp-tasks-{process}",
             "service.version": version("pulp-tasks"),
             "service.instance.id": instance,
         }
-        told = OTELResourceDetector().detect()  # what the variables say
+        told = OTELResourceDetector().detect()  # as the variables say
         self.provider = TracerProvider(
             resource=Resource.create(ours).merge(told), sampler=_sampler(process), shutdown_on_exit=False
         )
@@ -108,7 +110,7 @@ class OtelTracing:
             handler.addFilter(self._ids)
 
     def close(self) -> None:
-        """Send what was not sent yet; blocks for some seconds at most."""
+        """Send what is still pending; blocks for some seconds at most."""
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self._ids)
         self.provider.shutdown()

@@ -74,7 +74,7 @@ class PrometheusMeter:
 
 
 class _Source:
-    """One source of gauges, with what it has said last."""
+    """One source of gauges, with its last values."""
 
     def __init__(self, name: str, read: Read, kept_s: float) -> None:
         self.name = name

@@ -35,7 +35,7 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> str:
-        """Its context, for what it leads to (W3C Trace Context)."""
+        """Its context, for the work that it leads to (W3C Trace Context)."""
         ...
 
     def set(self, attributes: Attributes) -> None:

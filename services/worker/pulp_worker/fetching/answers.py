@@ -13,9 +13,9 @@ from pulp_worker.fetching.pace import Pace
 _PIECE_BYTES: Final = 128 * 1024
 _MANY_PIECES: Final = 100_000
 _LEAST_MEAN_BYTES: Final = 64
-"""Of many pieces: each costs time of the event loop, however small it is."""
+"""The least mean size of many pieces: each costs time of the event loop, however small it is."""
 _TURN: Final = 64
-"""After so many small pieces others on the event loop have their turn."""
+"""After this many small pieces, other tasks of the event loop get their turn."""
 
 
 class Answer:

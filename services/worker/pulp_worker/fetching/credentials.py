@@ -59,7 +59,7 @@ class Credential:
         self.proxy: str | None = None
         """None: as the environment says; empty: none."""
         self.certificate: tuple[Path, Path | None] | None = None
-        """Of the client, and its key where that is in another file."""
+        """The client's certificate, and its key if that is in another file."""
         self.ca: Path | None = None
 
     def covers(self, url: httpx.URL) -> bool:
@@ -67,7 +67,8 @@ class Credential:
         return any(each.covers(url) for each in self._prefixes)
 
     def tls(self) -> ssl.SSLContext:
-        """For connections to its URLs. Raises `OperationError` (`bad-credential`) for files that are none of TLS."""
+        """The TLS context for connections to its URLs. Raises `OperationError` (`bad-credential`) for files that TLS
+        cannot use."""
         context = system_tls() if self.ca is None else None
         try:
             if context is None:
@@ -82,8 +83,8 @@ class Credential:
 def credential(name: str, setting: str | None) -> Credential:
     """The credential of this name, as the files have it now.
 
-    Raises `OperationError`: `unknown-credential` where there is none, `bad-credential` where a file cannot be used.
-    Neither has anything that is in a file, except the names of keys.
+    Raises `OperationError`: `unknown-credential` if it does not exist, `bad-credential` if a file cannot be used.
+    Neither message repeats anything from a file, except the names of keys.
     """
     found = [(path, table) for path in _files(setting) for key, table in _tables(path).items() if key == name]
     if not found:

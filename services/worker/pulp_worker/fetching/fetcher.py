@@ -74,7 +74,7 @@ class Fetcher:
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """At most so many answers at once. `lookup` and `network` stand in for the network in tests.
+        """`connections` limits the answers at once. `lookup` and `network` replace the network in tests.
 
         Raises `FetchRefused` for a credential without `verify_tls`.
         """
@@ -102,7 +102,7 @@ class Fetcher:
         await self._pools.close()
 
     def check_credential(self, url: str) -> None:
-        """Raises `FetchRefused` if there is a credential, and it is not for this URL."""
+        """Raises `FetchRefused` if there is a credential that is not for this URL."""
         if self._credential is not None and not self._credential.covers(target(url, shown(url)).url):
             raise FetchRefused(
                 f"{shown(url)}: credential {self._credential.name!r} is not for this URL; its 'urls', in the files of"
@@ -110,7 +110,7 @@ class Fetcher:
             )
 
     async def read(self, url: str, *, most_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
-        """A whole body of at most so many bytes. One that is compressed, which was not asked for, is refused."""
+        """A whole body of at most the given size. A compressed one, which was not requested, is refused."""
         async with self.get(url, headers=headers, most_bytes=most_bytes) as answer:
             return await answer.whole()
 
@@ -216,7 +216,7 @@ class Fetcher:
         raise FetchFailed(text, is_transient=is_transient, status=status, pause_s=pause_s)
 
     def _told(self, error: Exception, asked: str, route: "_Route") -> FetchFailed:
-        """The error in our words: its own may hold what the server has sent."""
+        """The error in our own words: the original may contain data from the server."""
         limits, proxy = self._settings, route.proxy
         match error:
             case Refused():

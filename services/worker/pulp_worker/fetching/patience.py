@@ -46,7 +46,7 @@ class Clock:
         return time.monotonic()
 
     async def sleep(self, pause_s: float) -> None:
-        """Returns after so many seconds."""
+        """Returns after the given seconds."""
         await asyncio.sleep(pause_s)
 
 

@@ -33,7 +33,7 @@ class Pools:
         connections: int,
         verify_tls: bool,
     ) -> None:
-        """`lookup` and `network` stand in for the network in tests."""
+        """`lookup` and `network` replace the network in tests."""
         self._rules, self._lookup, self._network = rules, lookup, network or httpcore.AnyIOBackend()
         self._connections, self._verify_tls = connections, verify_tls
         self._pools: dict[Way, httpcore.AsyncConnectionPool] = {}

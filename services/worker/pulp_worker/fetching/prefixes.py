@@ -17,7 +17,7 @@ class Prefix(NamedTuple):
 
     scheme: str
     host: str
-    """In small ASCII letters; `.NAME` stands for all hosts below the name."""
+    """In lower-case ASCII; `.NAME` stands for all hosts below the name."""
     port: int
     path: str
     """Decoded; begins and ends with a slash."""
@@ -36,7 +36,7 @@ class Prefix(NamedTuple):
 
 
 def prefix(text: str) -> Prefix | None:
-    """What `https://cdn.example.org/content/` or `https://*.example.org/` stands for; None for other texts."""
+    """The meaning of `https://cdn.example.org/content/` or `https://*.example.org/`; None for other texts."""
     form = _FORM.fullmatch(text)
     host = form and _HOST.fullmatch(form[2])
     if form is None or not host:

@@ -10,7 +10,8 @@ _MOST_LOST_S: Final = 60.0
 
 
 def is_hopeless(failures: int, lost_s: float, most_failures: int) -> bool:
-    """Whether so many failures in a row are enough. Fewer are where each took long, as with a server that hangs."""
+    """Whether this many consecutive failures are enough. Fewer suffice if each took long, as with a server that
+    hangs."""
     return failures >= most_failures or (failures >= _FEWEST_FAILURES and lost_s >= _MOST_LOST_S)
 
 
@@ -53,7 +54,7 @@ class Standing:
         self.ready_s = max(self.ready_s, now_s + max(pause_s, asked_pause_s))
 
     def is_down(self, most_rounds: int, latest_s: float) -> bool:
-        """Whether it is given up: it has failed so often in a row, or asks to be left alone until after `latest_s`."""
+        """Whether it is given up: it has failed too often in a row, or asks to be left alone until after `latest_s`."""
         return is_hopeless(self.rounds, self.lost_s, most_rounds) or self.ready_s > latest_s
 
     @property

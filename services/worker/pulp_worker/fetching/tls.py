@@ -1,4 +1,4 @@
-"""How TLS is spoken where no credential says it."""
+"""The TLS settings for connections without a credential."""
 
 import ssl
 
@@ -8,7 +8,7 @@ from pulp_worker.fetching.errors import FetchFailed
 
 
 def system_tls(*, verify: bool = True) -> ssl.SSLContext:
-    """Trusts what the system does. Raises `FetchFailed` where SSL_CERT_FILE or SSL_CERT_DIR cannot be read."""
+    """Trusts the system's certificates. Raises `FetchFailed` if SSL_CERT_FILE or SSL_CERT_DIR cannot be read."""
     try:
         return httpx.create_ssl_context(verify=verify)
     except OSError:  # among them ssl.SSLError

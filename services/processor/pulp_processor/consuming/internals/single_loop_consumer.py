@@ -40,12 +40,12 @@ class SingleLoopConsumer(AIOKafkaConsumerThread):
             await self._consumer.stop()
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the function directly: there is no thread to pass it to."""
+        """Call the function directly, since there is no thread to pass it to."""
         return await maybe_async(fun(*args, **kwargs))
 
     @Service.task
     async def _thread_keepalive(self) -> None:
-        """Do nothing: there is no second loop to keep awake."""
+        """Do nothing, since there is no second loop to keep awake."""
 
 
 def _has_all(consumer: Any) -> bool:
