@@ -61,7 +61,7 @@ async def settings(backend: Backend, database: str, topics: Topics) -> Settings:
 
 
 async def run(settings: Settings, body: str, before: str = "") -> tuple[int, list[int], list[str]]:
-    """How a program that fills in three processes has ended, the pids of the other two, and its other lines."""
+    """How a program that fills in three processes has ended, the pids of these, and its other lines."""
     program = _PROGRAM.format(
         kafka=settings.kafka,
         postgres=settings.postgres,
@@ -79,7 +79,7 @@ async def run(settings: Settings, body: str, before: str = "") -> tuple[int, lis
 
 async def test_it_is_the_same_as_in_one(settings: Settings) -> None:
     code, pids, lines = await run(settings, "asyncio.run(rebuild.start(settings, filler=made.filler))")
-    assert (code, len(pids), lines) == (0, 2, ["left: []"])
+    assert (code, len(pids), lines) == (0, 3, ["left: []"])
     found = await rebuild.verify(settings)
     assert found.is_equal
     assert found.rows["task_events"][0] > 0
@@ -95,6 +95,16 @@ fill_processes._context = multiprocessing.get_context("spawn")
     code, _, _ = await run(settings, "asyncio.run(rebuild.start(settings, filler=made.filler))", before)
     assert code == 0
     assert (await rebuild.verify(settings)).is_equal
+
+
+async def test_live_processes_come_first_on_the_machine(settings: Settings) -> None:
+    body = """
+def then():
+    print(*(child.nice() for child in children()), psutil.Process().nice() < 19)
+asyncio.run(rebuild.start(settings, report, made.filler))
+"""
+    code, _, lines = await run(settings, body)
+    assert (code, lines) == (0, ["19 19 19 True", "left: []"])
 
 
 async def test_one_that_is_killed_interrupts_the_rebuild(settings: Settings) -> None:
@@ -169,7 +179,7 @@ finally:
     print("still there:", children())
 """
     _, pids, lines = await run(settings, body)
-    assert len(pids) == 2
+    assert len(pids) == 3
     assert lines[0] == "still there: []"
 
 

@@ -27,14 +27,11 @@ processes_option: Final = click.option(
 
 
 @contextmanager
-def filling(processes: int) -> "Iterator[Filler | None]":
-    """Yield the processes; None if this one is enough. Call it before any thread or event loop starts."""
+def filling(processes: int) -> "Iterator[Filler]":
+    """Yield the processes. Call it before any thread or event loop starts."""
     from pulp_processor.rebuilding.fill_processes import FillProcesses
     from pulp_runtime.gc_tuning import collect_seldom
 
-    if processes == 1:
-        yield None
-        return
     collect_seldom()  # forked processes share existing objects as long as nobody writes to them
     with FillProcesses(processes) as made:
         yield made.filler
