@@ -285,7 +285,7 @@ class Stack:
         self.folder.write_owner(self.url)
 
     def _make_log_key(self, key: Path, topics: Topics) -> None:
-        if not key.exists():
+        if not key.exists() or not ring_beside(key).exists():
             make_folder(key.parent)
             make_key(key, ring_beside(key), f"{socket.gethostname()}/{topics.events}")
 

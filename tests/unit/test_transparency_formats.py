@@ -191,5 +191,40 @@ def test_a_ring_of_verifier_keys() -> None:
             KeyRing.parse(wrong, "it")
 
 
+def test_a_key_that_was_replaced_before_any_checkpoint_signs_no_record() -> None:
+    second = NoteSigner(SIGNER.name, b"2" * 32)
+    ring = KeyRing.parse(RING.rotated(second.verifier, {}).text(), "it")
+    with pytest.raises(RetiredKey, match="signs from 0 to 0"):
+        ring.open(checkpoint(5, SIGNER), 0)
+    assert ring.open(checkpoint(5, second), 0).size == 5
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"{SIGNER.encode()}\n",
+        f"# the key\n{SIGNER.verifier.vkey}\n{SIGNER.encode()}",
+        f'{{"format": "pulp-tasks/keys/v1", "keys": [{{"vkey": "{SIGNER.encode()}", "after": {{}}}}]}}',
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n",
+    ],
+)
+def test_a_signing_key_in_place_of_verifier_keys_is_not_repeated(secret: str, tmp_path: Path) -> None:
+    """The message goes to terminals and logs."""
+    file = tmp_path / "signing-key"
+    file.write_text(secret)
+    with pytest.raises(KeyFault, match=r"signing-key holds a signing key, which is secret: .*KEY\.keys") as refused:
+        KeyRing.read(file)
+    assert SIGNER.encode()[-20:] not in str(refused.value)
+    with pytest.raises(KeyFault, match="secret") as refused:
+        Verifier.parse(SIGNER.encode())
+    assert SIGNER.encode()[-20:] not in str(refused.value)
+
+
+def test_verifier_keys_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KeyFault, match="does not hold verifier keys: it is not text"):
+        KeyRing.read(tmp_path / "keys")
+
+
 def test_records_of_the_builder_differ() -> None:
     assert LogEntry.of(record(1)) != LogEntry.of(record(2))

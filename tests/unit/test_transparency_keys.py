@@ -1,15 +1,19 @@
 """Files of keys, the lock of the folder, and where checkpoints are to go."""
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from pulp_deploy.main import pulp_tasks
 from pulp_events.settings import SettingsError
 from pulp_transparency import key_files
 from pulp_transparency.errors import FolderInUse, KeyFault
 from pulp_transparency.follower import FolderLock
 from pulp_transparency.key_files import make_key, rotate_key
 from pulp_transparency.keys import KeyRing, read_signer
+from pulp_transparency.note import NoteSigner
 from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, WitnessRefused, outside_folder, witness
 from pulp_transparency.published import Published
 from pulp_transparency.settings import Settings, ring_beside
@@ -48,6 +52,37 @@ def test_a_rotation_that_was_cut_is_repeated(tmp_path: Path, monkeypatch: pytest
     found = KeyRing.read(ring)
     assert found.keys[-1].verifier == read_signer(key).verifier == last.verifier
     assert len(found.keys) == 3
+
+
+def test_a_first_key_that_was_cut_is_finished(tmp_path: Path) -> None:
+    """Killed between its two files, keygen left a key without verifier keys, and refused it ever after."""
+    key, ring = tmp_path / "key", tmp_path / "key.keys"
+    made = make_key(key, ring, "pulp.example/x")
+    ring.unlink()
+    with pytest.raises(KeyFault, match="is there already, and stays"):
+        make_key(key, ring, "pulp.example/other")
+    assert make_key(key, ring, "pulp.example/x") == made
+    assert [each.verifier for each in KeyRing.read(ring).keys] == [made.verifier]
+
+
+def test_a_key_is_not_replaced_from_a_folder_without_a_log(tmp_path: Path) -> None:
+    """Its spans would be those of an empty log: the process would refuse its own checkpoints."""
+    key, ring = tmp_path / "key", tmp_path / "key.keys"
+    first = make_key(key, ring, "pulp.example/x")
+    wrong = ["audit", "keygen", "--rotate", "--key", str(key), "--folder", str(tmp_path / "elsewhere")]
+    result = CliRunner().invoke(pulp_tasks, wrong, env={"PULP_KAFKA": "kafka.invalid"})
+    assert isinstance(result.exception, KeyFault)
+    assert "has no checkpoint" in str(result.exception)
+    assert (read_signer(key), len(KeyRing.read(ring).keys)) == (first, 1)
+
+
+def test_a_plain_list_of_keys_is_shown_without_spans(tmp_path: Path) -> None:
+    """Each of its keys may sign everything; the older ones were shown as if they might sign nothing."""
+    keys = [NoteSigner.generate("pulp.example/x").verifier for _ in range(2)]
+    (tmp_path / "trusted.keys").write_text("".join(f"{each.vkey}\n" for each in keys))
+    command = ["audit", "keys", "--partition", "3", "--keys", str(tmp_path / "trusted.keys"), "--output", "json"]
+    result = CliRunner().invoke(pulp_tasks, [*command, "--folder", str(tmp_path)], env={"PULP_KAFKA": "kafka.invalid"})
+    assert [(each["signs_from"], each["signs_to"]) for each in json.loads(result.output)] == [(0, None), (0, None)]
 
 
 def test_one_process_writes_a_folder(tmp_path: Path) -> None:

@@ -11,13 +11,18 @@ from pulp_transparency.partition_log import write_whole
 
 
 def make_key(key: Path, ring: Path, name: str) -> NoteSigner:
-    """Make the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`."""
+    """Make the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`.
+
+    One that was killed between the two files is finished: it takes the key that is there, if it has this name.
+    """
+    signer = read_signer(key) if key.exists() and not ring.exists() else None
     for path in (key, ring):
-        if path.exists():
+        if path.exists() and (signer is None or signer.name != name):
             raise KeyFault(f"{path} is there already, and stays: --rotate replaces a key")
-    signer = NoteSigner.generate(name)
-    key.parent.mkdir(parents=True, exist_ok=True)
-    _write_private(key, signer)
+    if signer is None:
+        signer = NoteSigner.generate(name)
+        key.parent.mkdir(parents=True, exist_ok=True)
+        _write_private(key, signer)
     write_whole(ring, KeyRing((RingKey(signer.verifier, {}),)).text())
     return signer
 

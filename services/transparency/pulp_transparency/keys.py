@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from pulp_transparency.checkpoint import Checkpoint, origin_of
 from pulp_transparency.errors import KeyFault, NoteMalformed, RetiredKey
-from pulp_transparency.note import NoteSigner, Verifier, opened
+from pulp_transparency.note import NoteSigner, Verifier, is_private, opened
 
 _FORMAT: Final = "pulp-tasks/keys/v1"
 
@@ -29,6 +29,8 @@ class KeyRing(NamedTuple):
     """The keys of one installation, oldest first. They all have the same name."""
 
     keys: tuple[RingKey, ...]
+    has_spans: bool = True
+    """False for a plain list of verifier keys, which tells no spans: each of them may sign everything."""
 
     @classmethod
     def of(cls, vkey: str) -> Self:
@@ -38,10 +40,15 @@ class KeyRing(NamedTuple):
     @classmethod
     def parse(cls, text: str, place: str) -> Self:
         """The ring of its JSON; or of verifier keys, one a line. Raises `KeyFault`, which names `place`."""
+        if is_private(text):  # no message may repeat it
+            raise KeyFault(
+                f"{place} holds a signing key, which is secret: name the file of verifier keys, which pulp-tasks audit"
+                " keygen writes beside it (KEY.keys)"
+            )
         lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
         try:
             if lines and not lines[0].lstrip().startswith("{"):
-                ring = cls(tuple(RingKey(Verifier.parse(line), {}) for line in lines))
+                ring = cls(tuple(RingKey(Verifier.parse(line), {}) for line in lines), has_spans=False)
             else:
                 ring = cls._of_json(json.loads(text))
             return ring._checked()
@@ -55,12 +62,17 @@ class KeyRing(NamedTuple):
     def read(cls, path: Path) -> Self:
         """The ring of a file. Raises `KeyFault`."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise KeyFault(
+                f"{path} does not hold verifier keys: it is not text. Expected is what pulp-tasks audit keygen writes"
+            ) from error
         except OSError as error:
             raise KeyFault(
                 f"the verifier keys in {path} cannot be read: {error.strerror}. Name the file with --keys, or make a"
                 " key with pulp-tasks audit keygen"
             ) from error
+        return cls.parse(text, str(path))
 
     @property
     def name(self) -> str:
@@ -77,7 +89,7 @@ class KeyRing(NamedTuple):
 
     def rotated(self, verifier: Verifier, sizes: Mapping[int, int]) -> Self:
         """The ring with a new key, which signs from these sizes on. Raises `KeyFault` if it has another name."""
-        return self._replace(keys=(*self.keys, RingKey(verifier, dict(sizes))))._checked()
+        return self._replace(keys=(*self.keys, RingKey(verifier, dict(sizes))), has_spans=True)._checked()
 
     def verifiers(self, partition: int) -> list[Verifier]:
         """The verifier keys of a partition's log, oldest first. Its origin is the name of them all."""
@@ -98,22 +110,18 @@ class KeyRing(NamedTuple):
             )
         spans = []
         for verifier in signed:
-            least, most = self._span(known.index(verifier), partition)
+            least, most = self.span(known.index(verifier), partition)
             if checkpoint.size >= least and (most is None or checkpoint.size <= most):
                 return checkpoint
             spans.append(f"{verifier.label} signs from {least} {'on' if most is None else f'to {most}'}")
         raise RetiredKey(f"the checkpoint of size {checkpoint.size} is outside the span of its key: {'; '.join(spans)}")
 
-    def _span(self, index: int, partition: int) -> tuple[int, int | None]:
+    def span(self, index: int, partition: int) -> tuple[int, int | None]:
+        """From which size of a partition's log a key signs, and up to which; None: no end."""
         least = self.keys[index].after.get(partition, 0)
-        if index + 1 == len(self.keys) or (partition not in self.keys[index + 1].after and not self._has_spans):
+        if index + 1 == len(self.keys) or not self.has_spans:
             return least, None
         return least, self.keys[index + 1].after.get(partition, 0)
-
-    @property
-    def _has_spans(self) -> bool:
-        """Whether any is told: a plain list of verifier keys has none, and each of them may sign everything."""
-        return any(each.after for each in self.keys)
 
     def _checked(self) -> Self:
         names = {each.verifier.name for each in self.keys}

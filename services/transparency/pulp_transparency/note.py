@@ -44,6 +44,8 @@ class Verifier(NamedTuple):
     @classmethod
     def parse(cls, vkey: str) -> Self:
         """The verifier of a verifier key. Raises `KeyFault`."""
+        if is_private(vkey):
+            raise KeyFault("a signing key, which is secret, is where a verifier key (NAME+ID+KEY) is expected")
         name, *rest = vkey.strip().split("+", 2)
         if len(rest) != 2 or not _NAME.fullmatch(name):
             raise KeyFault(
@@ -169,6 +171,11 @@ def opened(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Verifier
         wanted = ", ".join(each.label for each in known.values()) or "none"
         raise UnknownKey(f"signed by {', '.join(signers)}, which is not a known key (known: {wanted})", signers)
     return text, found
+
+
+def is_private(text: str) -> bool:
+    """Whether a text holds a private key: in the format of signed notes, or in PEM."""
+    return _PRIVATE in text or "PRIVATE KEY-----" in text
 
 
 def key_id(name: str, public: bytes) -> bytes:

@@ -34,6 +34,7 @@ def keygen(
     tamper with. The file of verifier keys beside the signing key says which part of the log each key may sign. To
     replace a key, stop pulp-tasks transparency first; afterwards hand out that file again.
     """
+    from pulp_transparency.errors import KeyFault
     from pulp_transparency.follower import FolderLock
     from pulp_transparency.key_files import make_key, rotate_key
     from pulp_transparency.keys import KeyRing
@@ -55,6 +56,12 @@ def keygen(
             known = KeyRing.read(ring)
             notes = {each: TileFolder(tiles / str(each)).checkpoint() for each in logs_in(tiles)}
             sizes = {each: known.open(note, each).size for each, note in notes.items() if note is not None}
+            if not sizes:  # with another folder than the log's, the keys would tell wrong spans
+                raise KeyFault(
+                    f"{tiles} has no checkpoint, and so does not say from where on a new key signs: name the log's"
+                    f" folder with --folder. A key that has signed nothing needs no rotation: remove {place} and"
+                    f" {ring}, and make a new one with --name"
+                )
             signer = rotate_key(place, ring, sizes)
     report = {"vkey": signer.verifier.vkey, "key": str(place), "keys": str(ring)}
     show(output, report, lambda: [signer.verifier.vkey])
@@ -80,16 +87,9 @@ def keys(partitions: tuple[int, ...], folder: Path | None, keys: Path | None, da
     ring = ring_of(settings)
     found = []
     for partition in partitions or logs_in(settings.needed_folder):
-        for number, (verifier, key) in enumerate(zip(ring.verifiers(partition), ring.keys, strict=True)):
-            following = ring.keys[number + 1].after.get(partition, 0) if number + 1 < len(ring.keys) else None
-            found.append(
-                {
-                    "partition": partition,
-                    "vkey": verifier.vkey,
-                    "signs_from": key.after.get(partition, 0),
-                    "signs_to": following,
-                }
-            )
+        for number, verifier in enumerate(ring.verifiers(partition)):
+            least, most = ring.span(number, partition)
+            found.append({"partition": partition, "vkey": verifier.vkey, "signs_from": least, "signs_to": most})
     rows = [
         [
             str(each["partition"]),
