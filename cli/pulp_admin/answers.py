@@ -1,5 +1,6 @@
 """Turn error responses of the server into messages for the user. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from pulp_admin.errors import Failure, NotFound, StaleStream, Unreachable
 _AWAY = (502, 503, 504)
 _NO_RIGHT: Final = "Insufficient Permissions"
 _WRONG_PASSWORD: Final = "Invalid Username or Password"
+_NO_MATCH: Final = re.compile(r"No (\w+) matches the given query\.")
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _REFUSAL: Final = "Invalid username/password"
 """How the detail begins where no code says it: in the dialect of Pulp 3."""
 _LOG_IN: Final = (
@@ -59,6 +63,14 @@ def detail_of(response: httpx.Response) -> str:
     return str(found.get("error_message") or found.get("detail") or _fields(found) or status)
 
 
+def _missing(detail: str, path: str) -> str:
+    """The message for what is not there: Pulp 3's own does not say which id was asked for."""
+    kind, ids = _NO_MATCH.fullmatch(detail), _ID.findall(path)
+    if kind is None or not ids:
+        return detail
+    return f"There is no {_WORDS.sub(' ', kind[1]).lower()} {ids[-1]}."
+
+
 def _fields(body: Mapping[str, Any]) -> str:
     """Pulp 3's `{FIELD: [MESSAGE]}`, a line for each field."""
     return "\n".join(
@@ -73,7 +85,7 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
             lines = "\n".join(f"  {value} ({key})" for key, value in body["resources"].items())
             return NotFound(f"The following resource(s) could not be found:\n\n{lines}\n\n")
         case 404:
-            return NotFound(detail)
+            return NotFound(_missing(detail, response.url.path))
         case 403:
             return Failure(f"{_NO_RIGHT}: {detail}", DENIED)
         case 401 if body.get("auth_error_code") == "permission_denied":  # Pulp 2 answers so

@@ -38,6 +38,20 @@ def test_each_bad_answer_has_its_text_and_exit_code(
     assert capsys.readouterr().err.startswith(text)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("history",), ("rerun",), ("bundle",), ("diff", "10m"), ("diff", "0:1", "0:2")],
+)
+def test_a_task_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer: Answer = lambda request: httpx.Response(404, json={"detail": "No Task matches the given query."})
+    name, *moments = command
+    assert admin(tmp_path, answer, "tasks", name, "--task-id", ID, *moments) == 65
+    assert capsys.readouterr().err == f"There is no task {ID}.\n"
+
+
 def test_an_answer_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, lambda request: httpx.Response(502, text="<html>"), "tasks", "list") == 70
     assert "The web server reported an error" in capsys.readouterr().err
