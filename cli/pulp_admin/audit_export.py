@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gzip
 import itertools
 import json
 import os
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
 
 _TOLD_S: Final = 5.0
+_COMPRESSED: Final = frozenset({"bz2", "xz", "zst", "zstd", "lz4", "br", "zip", "7z", "tgz", "z"})
+"""Endings that promise a compression which an export does not have."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class ExportProgress:
     """Bytes after this position are from a page that will be read again."""
     events: int = 0
     is_complete: bool = False
+    is_gzip: bool = False
+
+    def packed(self, content: bytes) -> bytes:
+        """What is written for a page. Each is a member of its own of the gzip file, so that a cut export goes on."""
+        return gzip.compress(content, mtime=0) if self.is_gzip else content
 
     @property
     def percent(self) -> int:
@@ -73,12 +81,14 @@ class ExportFiles:
         if self.target.exists():
             raise Failure(f"{self.target} is there already: remove it, or choose another name.", DATA)
         with self.open(replace(progress, size_bytes=0)) as descriptor:
-            return self.append(descriptor, head(progress.format), progress)
+            return self.append(descriptor, progress.packed(head(progress.format)), progress)
 
     def kept(self) -> ExportProgress:
         """The progress of an interrupted export. Raises `Failure`."""
         try:
             found = ExportProgress(**json.loads(self._kept.read_bytes()))
+            if found.format not in FORMATS or type(found.size_bytes) is not int or not isinstance(found.params, dict):
+                raise ValueError("written by something else")
         except FileNotFoundError:
             raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None
         except (ValueError, TypeError):
@@ -128,9 +138,14 @@ class ExportFiles:
             made = self.part
             if progress.format == "parquet":
                 made = self.target.with_name(self.target.name + ".part.parquet")
-                write_parquet(self.part, made)
-                made.chmod(0o600)
-                _sync(made)
+                try:
+                    made.unlink(missing_ok=True)
+                    _private(made)
+                    write_parquet(self.part, made)
+                    _sync(made)
+                except BaseException:
+                    made.unlink(missing_ok=True)  # on a full disk it takes the space that --resume needs
+                    raise
             os.replace(made, self.target)
             self.part.unlink(missing_ok=True)
         self._kept.unlink(missing_ok=True)
@@ -138,8 +153,9 @@ class ExportFiles:
 
     def _keep(self, progress: ExportProgress) -> None:
         beside = self._kept.with_name(self._kept.name + ".new")
+        beside.unlink(missing_ok=True)
+        _private(beside)
         beside.write_text(json.dumps(asdict(progress)))
-        beside.chmod(0o600)
         _sync(beside)
         os.replace(beside, self._kept)
 
@@ -148,6 +164,7 @@ class ExportFiles:
     epilog=examples(
         "pulp-admin audit export --to november.jsonl --since 2026-11-01",
         "pulp-admin audit export --to jo.csv --who jo",
+        "pulp-admin audit export --to everything.jsonl.gz",
         "pulp-admin audit export --to november.jsonl --resume",
     )
 )
@@ -164,7 +181,7 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
     It ends with the last event that exists when it begins. FILE appears once it is complete; until then FILE.part
     grows. --resume continues an export that was interrupted, even by a kill or a full disk: it loses no event and
     repeats none. CSV leaves out the event itself, and puts an apostrophe before anything that a spreadsheet would take
-    for a formula.
+    for a formula. A FILE whose name ends in .gz is compressed.
     """
     if to is None or str(to) == "-":
         if resume or format_ == "parquet":
@@ -178,10 +195,10 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
                 raise click.UsageError("--resume takes the filters and the format of the export that was cut.")
             progress = files.kept()
         else:
-            format_ = format_ or (to.suffix[1:].lower() if to.suffix[1:].lower() in FORMATS else "jsonl")
+            format_, is_gzip = _shape(to, format_)
             if format_ == "parquet":
                 check_parquet()
-            progress = files.begin(ExportProgress(format_, params_of(app.client, options)))
+            progress = files.begin(ExportProgress(format_, params_of(app.client, options), is_gzip=is_gzip))
         if not progress.is_complete:
             with files.open(progress) as descriptor:
                 progress = _written(app.client, files, descriptor, progress, is_new=not resume)
@@ -194,6 +211,23 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
         {"file": str(to), "format": progress.format, "events": progress.events, "end": progress.end},
         lambda: [f"{progress.events} events in {to}"],
     )
+
+
+def _shape(to: Path, format_: str | None) -> tuple[str, bool]:
+    """The format of a file, and whether it is compressed, by its name. Raises `Failure` for what is not offered."""
+    ending = to.suffix[1:].lower()
+    if ending in _COMPRESSED:
+        raise Failure(
+            f"{to}: an export is not compressed as {ending}. Name a file that ends in .gz, one without this ending, or"
+            " a .parquet, which is compressed in itself.",
+            DATA,
+        )
+    is_gzip = ending == "gz"
+    inner = Path(to.stem).suffix[1:].lower() if is_gzip else ending
+    format_ = format_ or (inner if inner in FORMATS else "jsonl")
+    if is_gzip and format_ == "parquet":
+        raise Failure(f"{to}: a Parquet file is compressed in itself. Name a file that ends in .parquet.", DATA)
+    return format_, is_gzip
 
 
 def _written(
@@ -209,7 +243,9 @@ def _written(
         raise
     for page, after in itertools.chain([first], pages):
         progress = files.append(
-            descriptor, lines(progress.format, page), replace(after, size_bytes=progress.size_bytes)
+            descriptor,
+            progress.packed(lines(progress.format, page)),
+            replace(after, size_bytes=progress.size_bytes),
         )
         if time.monotonic() - told_s >= _TOLD_S:
             told_s = time.monotonic()
@@ -242,6 +278,11 @@ def _pages(client: "Client", progress: ExportProgress) -> Iterator[tuple[list[di
             is_complete=page["next"] is None,
         )
         yield page["results"], progress
+
+
+def _private(path: Path) -> None:
+    """Make a new file that only its owner can read: it will hold names and addresses."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _sync(path: Path) -> None:

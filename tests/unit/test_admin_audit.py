@@ -1,6 +1,8 @@
 """`pulp-admin audit`: what is asked of the server, what is shown, and exports that are cut at any place."""
 
 import csv
+import errno
+import gzip
 import json
 import os
 import signal
@@ -132,6 +134,46 @@ def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "audit" in path.name] == ["audit.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("name", "given"), [("a.jsonl.gz", []), ("a.json.gz", []), ("A.CSV.GZ", []), ("a.gz", ["--format", "csv"])]
+)
+@pytest.mark.parametrize("events", [0, 25])
+def test_a_name_that_ends_in_gz_is_compressed(tmp_path: Path, name: str, given: list[str], events: int) -> None:
+    """A.json.gz was plain text, which no tool opened."""
+    audit, plain = Audit([entry(offset) for offset in range(events)]), tmp_path / "plain"
+    is_csv = "csv" in (name.lower() + "".join(given))
+    assert admin(tmp_path, audit, "audit", "export", "--to", str(plain), "--format", "csv" if is_csv else "jsonl") == 0
+    assert admin(tmp_path, audit, "audit", "export", "--to", str(tmp_path / name), *given) == 0
+    done = subprocess.run(["gzip", "--decompress", "--stdout", tmp_path / name], capture_output=True, check=True)
+    assert done.stdout == plain.read_bytes()
+    assert done.stdout.count(b"\n") == events + is_csv
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.zst", "a.csv.BZ2", "a.zip", "a.parquet.gz"])
+def test_another_compression_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert admin(tmp_path, Audit([entry(0)]), "audit", "export", "--to", str(tmp_path / name)) == 65
+    assert "compressed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("a.")] == []
+
+
+def test_parquet_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had the mode of any new file until it was whole."""
+    modes = []
+
+    def write(source: Path, target: Path) -> int:
+        modes.append(target.stat().st_mode & 0o777)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pulp_admin.audit_export.write_parquet", write)
+        target = tmp_path / "audit.parquet"
+        assert admin(tmp_path, Audit([entry(0)]), "audit", "export", "--to", str(target)) == 74
+    assert modes == [0o600]
+    assert not (tmp_path / "audit.parquet.part.parquet").exists()  # the space for the next try is free again
+    assert admin(tmp_path, Audit([entry(0)]), "audit", "export", "--to", str(target), "--resume") == 0
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_row_group_of_parquet_is_bounded_by_bytes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event may have a megabyte, and a group is in memory at once."""
     from pyarrow import parquet
@@ -160,16 +202,18 @@ def test_standard_output_takes_lines(tmp_path: Path, capfdbinary: pytest.Capture
         (["--to", "{cut}", "--resume", "--who", "jo"], "--resume takes the filters and the format of the export"),
         (["--to", "{cut}", "--resume"], "{cut}.part is shorter than it was: remove it"),
         (["--to", "{torn}", "--resume"], "{torn}.part.json cannot be read: remove it and {torn}.part"),
+        (["--to", "{odd}", "--resume"], "{odd}.part.json cannot be read: remove it and {odd}.part"),
     ],
 )
 def test_exports_that_cannot_begin(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], says: str
 ) -> None:
-    names = {name: str(tmp_path / name) for name in ("file", "taken", "cut", "torn")}
+    names = {name: str(tmp_path / name) for name in ("file", "taken", "cut", "torn", "odd")}
     (tmp_path / "taken").touch()
     (tmp_path / "cut.part").write_text("{}\n")
     (tmp_path / "cut.part.json").write_text(json.dumps({"format": "jsonl", "params": {}, "size_bytes": 99}))
     (tmp_path / "torn.part.json").write_text("{")
+    (tmp_path / "odd.part.json").write_text(json.dumps({"format": "jsonl", "params": {}, "size_bytes": "9"}))
     command = [text.format_map(names) for text in given]
     assert admin(tmp_path, Audit([entry(0)]), "audit", "export", *command) in (64, 65)
     assert says.format_map(names) in " ".join(capsys.readouterr().err.split())
@@ -281,7 +325,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "PATH": os.environ["PATH"]}
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet", "csv.gz"])
 @pytest.mark.parametrize("pages", [0, 3])
 def test_a_killed_export_is_continued(server: Served, tmp_path: Path, format_: str, pages: int) -> None:
     """Killed with SIGKILL while it waits for a page, once more when it has a torn page behind it: nothing is lost, and
@@ -312,7 +356,9 @@ def test_a_killed_export_is_continued(server: Served, tmp_path: Path, format_: s
         assert parquet.read_table(target).equals(parquet.read_table(whole))
     else:
         assert target.read_bytes() == whole.read_bytes()
-        assert target.read_bytes().count(b"\n") == 1000 + (format_ == "csv")
+        found = target.read_bytes()
+        text = gzip.decompress(found) if format_.endswith("gz") else found
+        assert text.count(b"\n") == 1000 + ("csv" in format_)
     assert sorted(path.name for path in tmp_path.iterdir() if "cut" in path.name) == [target.name]
 
 
