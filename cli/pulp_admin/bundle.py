@@ -51,9 +51,7 @@ def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
     target = to or Path(f"task-{known}.json")
     made = without_secrets(collected(app.client, known))
     try:
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(made, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+        _write(target, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise Failure(f"{target} is there already: remove it, or choose another name with --to.", DATA) from None
     except OSError as error:
@@ -61,6 +59,17 @@ def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
     for part, why in made["missing"].items():
         hint(f"Without {part}: {why}")
     show(app.output, {"file": str(target), "missing": made["missing"]}, lambda: [f"{known} in {target}"])
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a new file, in whole or not at all. Raises `OSError`."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            target.unlink(missing_ok=True)  # half of it would mislead support, and refuse the next try
+            raise
 
 
 def collected(client: "Client", task_id: str) -> dict[str, Any]:
@@ -79,14 +88,13 @@ def collected(client: "Client", task_id: str) -> dict[str, Any]:
         return part(name, lambda: client.get(api_path("v3", *path)))
 
     group, worker = task["task_group"], task["worker_name"]
-    children = {"parent_task": task["pulp_href"], "limit": _MOST_CHILDREN, "fields": _BRIEF}
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "client": {"version": version("pulp-admin"), "python": platform.python_version(), "url": client.url},
         "server": one("server", "status"),
         "task": without_personal(task),
         "history": part("history", lambda: list(entries_of(client, task_id))),
-        "children": part("children", lambda: client.get(api_path("v3", "tasks"), children)["results"]),
+        "children": part("children", lambda: _children(client, task["pulp_href"], missing)),
         "group": None if group is None else one("group", "task-groups", id_in(group)),
         "waits_for": one("waits_for", "tasks", task_id, "why"),
         "depends_on": [_without(one("depends_on", "tasks", id_in(href))) for href in task["depends_on"]],
@@ -95,6 +103,14 @@ def collected(client: "Client", task_id: str) -> dict[str, Any]:
         "operation": one("operation", "operations", str(task["name"])),
         "missing": missing,
     }
+
+
+def _children(client: "Client", parent: str, missing: dict[str, str]) -> Any:
+    params = {"parent_task": parent, "limit": _MOST_CHILDREN, "fields": _BRIEF}
+    page = client.get(api_path("v3", "tasks"), params)
+    if (more := page.get("count", 0) - len(page["results"])) > 0:
+        missing["children"] = f"{more} of them, besides the {len(page['results'])} that are in the file"
+    return page["results"]
 
 
 def _without(task: Mapping[str, Any] | None) -> dict[str, Any] | None:

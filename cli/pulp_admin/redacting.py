@@ -6,17 +6,23 @@ from typing import Any, Final
 
 HIDDEN: Final = "..."
 _SECRET: Final = ("password", "token", "secret", "key", "certificate", "csrf")
-_LOGIN: Final = re.compile(r"(?<=://)[^/\s@\"']*:[^/\s@\"']*(?=@)")
-"""Name and password in a URL."""
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
+"""Name and password in a URL, or a token in their place."""
+_PARAMETER: Final = re.compile(
+    rf"(?<=[?&;])((?:[\w.%-]*[._-])?(?:{'|'.join(_SECRET)}|signature|sig)=)[^&;#\s\"']+", re.IGNORECASE
+)
+"""A parameter of a URL that its name calls secret, such as `access_token` or `X-Amz-Signature`."""
 
 
 def without_secrets(value: Any) -> Any:
-    """A JSON value without what its names call secret, and without the logins in its URLs."""
+    """A JSON value without what its names call secret, and without the logins and secret parameters in its URLs."""
     if isinstance(value, dict):
         return {name: HIDDEN if _is_secret(str(name)) else without_secrets(each) for name, each in value.items()}
     if isinstance(value, list):
         return [without_secrets(each) for each in value]
-    return _LOGIN.sub(HIDDEN, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _PARAMETER.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(HIDDEN, value))
 
 
 def _is_secret(name: str) -> bool:

@@ -1,6 +1,7 @@
 """`pulp-admin tasks bundle`: what is in the file, and what is not."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,49 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "is there already: remove it, or choose another name with --to" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_full_disk_leaves_no_half_of_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file refused the next try, and looked like a bundle."""
+    target = tmp_path / "bundle.json"
+    command = ("tasks", "bundle", "--task-id", TASK, "--to", str(target))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr("pulp_admin.bundle.version", lambda _: "1" * 100_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        assert admin(tmp_path, Server(), *command) == 74
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot be written: File too large" in " ".join(capsys.readouterr().err.split())
+    assert not target.exists()
+    assert admin(tmp_path, Server(), *command) == 0
+
+
+def test_children_that_are_not_in_the_file_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server, target = Server(), tmp_path / "bundle.json"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "parent_task" in request.url.params:
+            return httpx.Response(200, json={"count": 1234, "next": "...", "results": [{}] * 1000})
+        return server(request)
+
+    assert admin(tmp_path, answer, "tasks", "bundle", "--task-id", TASK, "--to", str(target)) == 0
+    told = "234 of them, besides the 1000 that are in the file"
+    assert json.loads(target.read_text())["missing"] == {"children": told}
+    assert f"Without children: {told}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("value", "left"),
     [
         ("postgres://jo:pw@db/x and http://a:b@c", "postgres://...@db/x and http://...@c"),
         ("https://feeds.test/a:b@c", "https://feeds.test/a:b@c"),
+        ("cloned https://ghp_0123@git.test/x", "cloned https://...@git.test/x"),
+        (
+            "GET https://s3.test/x?keyboard=1&X-Amz-Signature=ab%2Fc&access_token=d&page=2 failed",
+            "GET https://s3.test/x?keyboard=1&X-Amz-Signature=...&access_token=...&page=2 failed",
+        ),
+        ("'https://feeds.test/?token=abc'", "'https://feeds.test/?token=...'"),
         (
             {"client_key": "x", "keyboard": "y", "Password": ["z"]},
             {"client_key": "...", "keyboard": "y", "Password": "..."},
