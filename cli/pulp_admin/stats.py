@@ -1,13 +1,13 @@
 """`pulp-admin stats`: how many tasks ended, how, and how long they waited and ran, by day, operation or resource."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import click
 from pulp_console.groups import Choice, examples
 from pulp_console.output import WIDTH, cells_of, cropped, hint, pad, show, table
-from pulp_console.times import TIME, duration_text
+from pulp_console.times import FORMS, duration_text, parse_time
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
@@ -24,7 +24,7 @@ _MOST_ROWS: Final = 1000
 
 
 class DayType(click.ParamType):
-    """A day in UTC, as a date or any other time; the value is the date's text."""
+    """A day in UTC, as a date or any other time; the value is the date's text. `today` is the day in UTC, too."""
 
     name = "day"
 
@@ -33,7 +33,11 @@ class DayType(click.ParamType):
             try:
                 return date.fromisoformat(value.strip()).isoformat()
             except ValueError:
-                value = TIME.convert(value, param, ctx).astimezone(UTC).date()
+                pass
+            try:
+                value = parse_time(value, datetime.now(UTC)).astimezone(UTC).date()
+            except (ValueError, OverflowError):
+                self.fail(f"{value!r} is no time: {FORMS} is expected", param, ctx)
         return value.isoformat()
 
 

@@ -1,7 +1,7 @@
 """Times as people write them on a command line, and as both commands print them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 import click
@@ -32,23 +32,47 @@ def parse_time(text: str, now: datetime) -> datetime:
     Anything else is RFC 3339 or a date, in the zone of `now` unless it names one.
     """
     words = text.strip().lower()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if words in ("now", "today", "yesterday"):
         return {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
     age = duration_of(words.removesuffix("ago").strip())
     try:
-        if age is not None:
-            return now - age
+        if age is not None:  # so much time, also where clocks are changed in between
+            return (now.astimezone(UTC) - age).astimezone(now.tzinfo)
         # The zone's plus sign may have been turned into a blank.
         found = datetime.fromisoformat(re.sub(r"(\d:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text.strip()))
-        return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
-    except (ValueError, OverflowError):
+        zoned = found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+        zoned.astimezone(UTC)  # at an end of the calendar there may be no such time
+        return zoned
+    except (ValueError, OverflowError, OSError):
         raise ValueError(f"{text!r} is no time: {FORMS} is expected") from None
+
+
+class _LocalZone(tzinfo):
+    """The zone of this machine with the rules of every day: the offset of now is wrong for half of the year."""
+
+    def utcoffset(self, time: datetime | None) -> timedelta | None:
+        return None if time is None else time.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, time: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, time: datetime | None) -> str | None:
+        return None if time is None else time.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, time: datetime) -> datetime:
+        local = time.replace(tzinfo=UTC).astimezone()
+        naive = local.replace(tzinfo=None)
+        is_second = naive.astimezone().utcoffset() != local.utcoffset()  # of an hour that comes twice
+        return naive.replace(tzinfo=self, fold=int(is_second))
+
+
+_LOCAL: Final = _LocalZone()
 
 
 def local_now() -> datetime:
     """Now, in the zone of this machine."""
-    return datetime.now(UTC).astimezone()
+    return datetime.now(_LOCAL)
 
 
 def time_text(time: datetime | None) -> str:

@@ -1,6 +1,7 @@
 """`stats`: its table and its bars within 80 columns, and what it asks the server for."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,22 @@ def test_what_the_server_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
     assert admin(tmp_path, server, "stats", "--since", "30d") == 0
     days = datetime.now(UTC).date() - timedelta(days=30), datetime.now(UTC).date() - timedelta(days=31)
     assert server.asked["since"] in [day.isoformat() for day in days]
+
+
+@pytest.mark.parametrize("zone", ["EAST-1", "EAST-13", "WEST+11"])
+def test_today_is_the_day_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """In Europe `today` was yesterday, as its midnight is in UTC."""
+    server = Server()
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        before = datetime.now(UTC).date()
+        assert admin(tmp_path, server, "stats", "--since", "yesterday", "--until", "today") == 0
+        days = [before, datetime.now(UTC).date()]
+    time.tzset()
+    assert (server.asked["since"], server.asked["until"]) in [
+        ((day - timedelta(days=1)).isoformat(), day.isoformat()) for day in days
+    ]
 
 
 def test_json_is_what_the_server_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 import unicodedata
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from uuid import UUID
 
 import click
@@ -18,7 +20,7 @@ from pulp_console.escaping import one_line, plain
 from pulp_console.groups import Choice, Group, suggestion
 from pulp_console.ids import NotAnId, parse_task_id
 from pulp_console.output import json_text, table
-from pulp_console.times import duration_text, parse_time, time_text
+from pulp_console.times import duration_text, local_now, parse_time, time_text
 
 NOW = datetime(2026, 11, 28, 15, 30, tzinfo=timezone(timedelta(hours=2)))
 ID = "e239ae4f-7fad-4004-bfb6-8e06f17d22ef"
@@ -229,6 +231,61 @@ def test_a_terminal_without_the_letters_gets_escapes() -> None:
 
 def test_now_has_a_zone() -> None:
     assert parse_time("now", datetime.now(UTC)).tzinfo is not None
+
+
+@pytest.fixture
+def central_europe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tzinfo]:
+    """The zone of this machine, with summer time from the last Sunday of March to that of October."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        zone = local_now().tzinfo
+        assert zone is not None
+        yield zone
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        ("2026-11-28T15:30", "2026-07-01", "2026-06-30T22:00"),  # summer time, asked for in winter
+        ("2026-07-28T15:30", "2026-11-24 12:00", "2026-11-24T11:00"),
+        ("2026-03-29T15:30", "today", "2026-03-28T23:00"),  # clocks were set forward at two
+        ("2026-03-30T15:30", "yesterday", "2026-03-28T23:00"),
+        ("2026-10-25T15:30", "today", "2026-10-24T22:00"),  # and back at three
+        ("2026-10-25T15:30", "24h", "2026-10-24T14:30"),
+        ("2026-11-28T15:30", "2026-07-01T00:00:00Z", "2026-07-01T00:00"),
+    ],
+)
+def test_a_time_has_the_offset_of_its_own_day(now: str, text: str, expected: str, central_europe: tzinfo) -> None:
+    found = parse_time(text, datetime.fromisoformat(now).replace(tzinfo=central_europe))
+    assert found.astimezone(UTC) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)))
+def test_a_moment_stays_the_same_in_the_zone_of_the_machine(moment: datetime) -> None:
+    """Also in the hour that comes twice."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
+    time.tzset()
+    try:
+        zone = local_now().tzinfo
+        for each in (
+            moment,
+            datetime(2026, 10, 25, 0, moment.minute, tzinfo=UTC),
+            datetime(2026, 10, 25, 1, tzinfo=UTC),
+        ):
+            assert each.astimezone(zone).astimezone(UTC) == each
+    finally:
+        os.environ.pop("TZ")
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
+
+
+def test_a_time_before_the_calendar_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        parse_time("0001-01-01", NOW)
 
 
 def columns(text: str) -> int:
