@@ -2,18 +2,21 @@
 
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import pytest
+from psycopg import AsyncConnection
 from pulp_api.archived import ArchiveNotReadable, DetachedRecords
 from pulp_archive import parquet
 from pulp_events.codec import encode, key_of
 from pulp_events.errors import TooMuchHistory
 from pulp_events.events import Event
 from pulp_events.reader import Record
-from pulp_projections.reading.archived import APPLIED, ArchivedEvent
+from pulp_projections.detached import Detached, DetachedMonth, Places
+from pulp_projections.reading.archived import APPLIED, ArchivedEvent, Effects, events_of_tasks
 from pulp_projections.reading.archived_folds import ArchivedFolds
 
 from tests.support.archives import archived
@@ -128,6 +131,24 @@ def test_of_row_groups_without_a_wanted_key_or_offset_no_value_is_read(
     read.clear()
     assert list(DetachedRecords(folder).read(0, 12, 16, keys={b"nobody"})) == []
     assert read == [(0, ["key"]), (1, ["key"])]
+
+
+async def test_effects_are_read_with_the_records_that_have_them(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A span may be all of an archive, whose effects would be in memory at once."""
+    asked = list[tuple[int, int, int]]()
+
+    async def effects(_: AsyncConnection, partition: int, first: int, last: int) -> Effects:
+        asked.append((partition, first, last))
+        return Effects({6: "stale", 12: None})
+
+    monkeypatch.setattr(Effects, "of", effects)
+    nobody = cast("AsyncConnection", None)  # nothing else is asked of Postgres
+    month = DetachedMonth("before", None, datetime(2023, 1, 1, tzinfo=UTC), {0: 30}, (Places(0, 0, 29, 30),), False)
+    found = events_of_tasks(nobody, DetachedRecords(folder), Detached([month]), [TASK], 0, 2, 20)
+    assert [(each.record.offset, each.effect) async for each in found] == [
+        *((3, APPLIED), (6, "stale"), (9, APPLIED), (15, APPLIED), (18, APPLIED))
+    ]
+    assert asked == [(0, 3, 3), (0, 6, 6), (0, 9, 9), (0, 12, 12), (0, 15, 15), (0, 18, 18)]
 
 
 @pytest.mark.parametrize(

@@ -131,15 +131,16 @@ async def events_of_tasks(
     first = max(first, detached.first(partition))
     if first > last:
         return
-    effects = await Effects.of(connection, partition, first, last)
 
-    def decoded(records: Iterable[Record]) -> list[ArchivedEvent]:
+    def decoded(records: Iterable[Record], effects: Effects) -> list[ArchivedEvent]:
         wanted = (each for each in records if each.offset <= last and detached.has(each))
         return [event for each in wanted if (event := effects.event(each)) is not None]
 
     batches = archive.read(partition, first, last + 1, keys={key_of(each) for each in task_ids})
     while records := await next_records(batches):
-        for event in await asyncio.to_thread(decoded, records):
+        # Of these records alone: a span may be the whole archive, and its effects would all be in memory.
+        effects = await Effects.of(connection, partition, records[0].offset, records[-1].offset)
+        for event in await asyncio.to_thread(decoded, records, effects):
             yield event
 
 
@@ -157,9 +158,11 @@ async def last_before(
     begin, end, width = detached.first(partition), min(stop, detached.last(partition) + 1), _LOOKED_AT
     while begin < end:
         start = max(begin, end - width)
-        found = [each async for each in _places(connection, archive, detached, partition, start, end)]
-        if found:
-            return found[-1]
+        found: TimedPlace | None = None
+        async for place in _places(connection, archive, detached, partition, start, end):
+            found = place
+        if found is not None:
+            return found
         end, width = start, width * 10
     return None
 
