@@ -5,7 +5,7 @@ import pickle
 import shutil
 from hashlib import sha256
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import msgspec
 import pytest
@@ -15,11 +15,18 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulp_archive.archive import Archive, read_manifest
-from pulp_archive.errors import ArchiveAway, ArchiveDamaged, ArchiveIncomplete, ArchiveInUse, ArchiveUnusable
+from pulp_archive.errors import (
+    ArchiveAway,
+    ArchiveDamaged,
+    ArchiveError,
+    ArchiveIncomplete,
+    ArchiveInUse,
+    ArchiveUnusable,
+)
 from pulp_archive.manifest import ArchivedSpan
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
-from pulp_archive.stores import store_of
+from pulp_archive.stores import FolderStore, store_of
 from pulp_archive.writing import SpanWriter
 from pulp_deploy.main import pulp_tasks
 from pulp_events.reader import Record
@@ -241,6 +248,37 @@ def test_a_storage_that_refuses_us_is_told_in_its_words() -> None:
         store.read("0/manifest.json")
     with pytest.raises(OSError, match="no credentials"):
         store.write("0/manifest.json", b"")
+
+
+class LoginFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A storage that connects at once, with the login of its URL, and does not get through."""
+
+    protocol = "login"
+
+    def __init__(self, **options: Any) -> None:
+        raise TimeoutError("timed out")
+
+    @staticmethod
+    def _get_kwargs_from_urls(_: str) -> dict[str, str]:
+        return {}
+
+
+def test_the_login_of_a_url_is_in_no_message() -> None:
+    """Messages go to terminals and logs."""
+    register_implementation("login", LoginFileSystem, clobber=True)
+    for url in ("login://jo:hunter2@files.test/tasks", "no-such-protocol://jo:hunter2@files.test/tasks"):
+        with pytest.raises(ArchiveError) as refused:
+            Archive.open(url)
+        assert "hunter2" not in str(refused.value)
+        assert "://...@files.test/tasks" in str(refused.value)
+    assert Archive("sftp://jo:hunter2@files.test/x", FolderStore(Path()), {}).url == "sftp://...@files.test/x"
+
+
+def test_a_storage_that_does_not_answer_at_once_is_away() -> None:
+    """Not an unexpected error."""
+    register_implementation("login", LoginFileSystem, clobber=True)
+    with pytest.raises(ArchiveAway, match=r"the archive at login://files\.test cannot be read: timed out"):
+        store_of("login://files.test")
 
 
 def test_two_writers_of_a_folder_are_kept_apart(folder: Path) -> None:

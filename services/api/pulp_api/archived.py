@@ -54,7 +54,7 @@ class DetachedRecords:
         manifest = archive.manifests.get(partition)
         if start < end and (manifest is None or (manifest.begin or 0) > start or (manifest.end or 0) < end):
             raise ArchiveIncomplete(
-                f"the archive at {self._url} does not hold partition {partition} from {start} to {end - 1}, which"
+                f"the archive at {archive.url} does not hold partition {partition} from {start} to {end - 1}, which"
                 " it had when the months were detached. Restore it, or name the one that has them in PULP_ARCHIVE"
             )
         return archive

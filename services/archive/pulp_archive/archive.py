@@ -9,7 +9,7 @@ from pulp_events.reader import Record
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest, NotManifest
 from pulp_archive.parquet import NotRecords, OffsetSpan, first_later, records_of, times_of
-from pulp_archive.stores import ArchiveStore, store_of
+from pulp_archive.stores import ArchiveStore, shown, store_of
 
 _AT_ONCE: Final = 5000
 OnFault = Callable[[ArchiveDamaged], None]
@@ -26,7 +26,8 @@ class Archive:
     """The spans of each partition, as their manifests say."""
 
     def __init__(self, url: str, store: ArchiveStore, manifests: dict[int, Manifest]) -> None:
-        self.url = url
+        self.url = shown(url)
+        """Its name in messages."""
         self._store = store
         self.manifests = manifests
 
@@ -46,7 +47,8 @@ class Archive:
                 place = store.place(f"{partition}/{FILE}")
                 raise ArchiveDamaged(f"{place} is missing: restore it from a copy of the archive", place, True)
         if len({(each.topic, each.topic_id) for each in manifests.values()}) > 1:
-            raise ArchiveDamaged(f"the archive at {url} holds several topics: its folders were mixed", url)
+            place = shown(url)
+            raise ArchiveDamaged(f"the archive at {place} holds several topics: its folders were mixed", place)
         return cls(url, store, manifests)
 
     @property

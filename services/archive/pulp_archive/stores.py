@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pulp_archive.errors import ArchiveAway, ArchiveInUse, ArchiveUnusable
 
 _DRAFT: Final = ".new"
 _LOCK: Final = "lock"
+_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 class ArchiveStore(Protocol):
@@ -44,8 +46,13 @@ class ArchiveStore(Protocol):
         ...
 
 
+def shown(url: str) -> str:
+    """The name of an archive for messages and logs: a URL may have a login before its host, which is left out."""
+    return _LOGIN.sub("...", url)
+
+
 def store_of(url: str) -> ArchiveStore:
-    """The store of a folder's path or of a URL. Raises `ArchiveUnusable`."""
+    """The store of a folder's path or of a URL. Raises `ArchiveUnusable`, and `ArchiveAway` if it does not answer."""
     scheme, mark, rest = url.partition("://")
     if not mark:
         return FolderStore(Path(url).expanduser().absolute())
@@ -55,16 +62,20 @@ def store_of(url: str) -> ArchiveStore:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise ArchiveUnusable(
-            f"an archive at {url} needs fsspec, which is not installed: python -m pip install 'pulp-tasks[archive]'"
+            f"an archive at {shown(url)} needs fsspec, which is not installed: python -m pip install"
+            " 'pulp-tasks[archive]'"
         ) from error
     try:
         system, root = url_to_fs(url)
     except ImportError as error:  # of the library for this kind of storage
-        raise ArchiveUnusable(f"an archive at {url} cannot be used: {error}") from error
+        raise ArchiveUnusable(f"an archive at {shown(url)} cannot be used: {error}") from error
     except ValueError as error:
         raise ArchiveUnusable(
-            f"{url} is not an archive: {error}. A folder is expected, or a URL that fsspec knows, such as s3://BUCKET"
+            f"{shown(url)} is not an archive: {error}. A folder is expected, or a URL that fsspec knows, such as"
+            " s3://BUCKET"
         ) from error
+    except Exception as error:  # some libraries connect at once, and each raises its own
+        raise _unreadable(f"the archive at {shown(url)}", error) from error
     return UrlStore(system, root.rstrip("/"), f"{scheme}://")
 
 

@@ -14,7 +14,7 @@ from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveIncomplete, ArchiveUnwritable
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest
 from pulp_archive.parquet import RecordsFile
-from pulp_archive.stores import ArchiveStore, store_of
+from pulp_archive.stores import ArchiveStore, shown, store_of
 
 SPAN_RECORDS: Final = 500_000
 SPAN_BYTES: Final = 64 << 20
@@ -88,7 +88,7 @@ def write(
     except OSError as error:
         what = f" ({error.filename})" if error.filename else ""
         raise ArchiveUnwritable(
-            f"the archive at {url} cannot be written: {error.strerror or error}{what}. What is complete stays:"
+            f"the archive at {shown(url)} cannot be written: {error.strerror or error}{what}. What is complete stays:"
             " run the command again when that is mended, and it goes on from there"
         ) from error
 
