@@ -185,6 +185,7 @@ async def test_what_is_told_of_an_event(api: Site) -> None:
         ({"partition": "99"}, "there is no partition 99, they are 0 to 3"),
         ({"since": "99:0"}, "there is no partition 99, they are 0 to 3"),
         ({"since": "1:0", "until": "2:0"}, "different partitions"),
+        ({"since": "1:0", "partition": "2"}, "not among those of partition=2"),
         ({"since": "1:5", "until": "1:4"}, "since=1:5 is after until=1:4: nothing is between them"),
         (
             {"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},

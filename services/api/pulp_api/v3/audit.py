@@ -260,7 +260,13 @@ async def _span(connection: AsyncConnection, query: QueryParams, shown: Mapping[
         raise BadInput("since and until are events of different partitions, which have no order")
     if _is_reversed(since, until):
         raise BadInput(f"since={query['since']} is after until={query['until']}: nothing is between them")
-    wanted = wanted or {_partition(text) for text in query.getlist("partition")}
+    named = {_partition(text) for text in query.getlist("partition")}
+    if wanted and named and not wanted <= named:
+        raise BadInput(
+            f"since and until name an event of partition {min(wanted)}, which is not among those of partition="
+            f"{','.join(map(str, sorted(named)))}"
+        )
+    wanted = wanted or named
     if unknown := wanted - set(shown):
         raise BadInput(f"there is no partition {min(unknown)}, they are 0 to {len(shown) - 1}")
     for partition in shown:
