@@ -44,8 +44,8 @@ def open_checkpoint(note: str, vkeys: list[str]) -> tuple[str, int, bytes]:
     for vkey in vkeys:
         name, key_id, encoded = vkey.split("+", 2)
         key = decoded(encoded)
-        if sha256(f"{name}\n".encode() + key).hexdigest()[:8] != key_id or key[0] != 1:
-            raise Wrong(f"{vkey} is not a verifier key of Ed25519")
+        if sha256(f"{name}\n".encode() + key).hexdigest()[:8] != key_id or key[:1] != b"\x01" or len(key) != 33:
+            raise Wrong(f"{name}+{key_id} is not a verifier key of Ed25519")
         for line in signatures[:-1].split("\n"):
             dash, signer, signature = line.split(" ")
             data = decoded(signature)
@@ -72,7 +72,8 @@ def entry_of(record: dict[str, object]) -> bytes:
         return None if text is None else decoded(str(text))
 
     headers = record["headers"]
-    assert isinstance(headers, list)
+    if not isinstance(headers, list) or not all(isinstance(name, str) for name, _ in headers):
+        raise Wrong("the record has no headers: a list of names and values is expected")
     parts = [sized(binary(record["key"])), struct.pack(">I", len(headers))]
     for name, value in headers:
         parts += [sized(name.encode()), sized(binary(value))]

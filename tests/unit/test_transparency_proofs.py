@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pulp_transparency.tiles import LogTree, TileFolder
 
 from examples import check_proof
 from examples.check_proof import Wrong, check_consistency, check_inclusion
-from tests.support.transparency import RING, logged, record, records
+from tests.support.transparency import RING, SIGNER, logged, record, records
 
 SIZE = 300
 [VKEY] = [each.vkey for each in RING.verifiers(0)]
@@ -116,6 +117,13 @@ def test_what_is_not_in_the_log(files: Files) -> None:
         Inclusion.of(files.tree, files.note, 99_999)
 
 
+def test_a_key_of_the_wrong_kind_is_refused_and_a_signing_key_not_repeated(files: Files) -> None:
+    for key in (SIGNER.encode(), f"{RING.name}/0+{sha256(f'{RING.name}/0'.encode() + bytes([10])).hexdigest()[:8]}+"):
+        with pytest.raises(Wrong, match="is not a verifier key of Ed25519") as refused:
+            check_inclusion(files.inclusion, json_of(INDEX), [key])
+        assert key[-20:] not in str(refused.value) or not key.startswith("PRIVATE")
+
+
 @pytest.mark.parametrize(
     ("proof", "record_text", "code", "says"),
     [
@@ -125,6 +133,9 @@ def test_what_is_not_in_the_log(files: Files) -> None:
         ("whole", "[]", 1, "NOT PROVED: the files do not have the form of a proof and a record"),
         ("whole", "[" * 100_000, 1, "NOT PROVED: the files do not have the form of a proof and a record"),
         ("", "{}", 1, "NOT PROVED: this is not a proof of the log"),
+        ("whole", '{"headers": {}}', 1, "NOT PROVED: the record has no headers"),
+        ("whole", '{"headers": [[5, null]]}', 1, "NOT PROVED: the record has no headers"),
+        ("whole", '{"headers": [5]}', 1, "NOT PROVED: the files do not have the form of a proof and a record"),
     ],
 )
 def test_what_is_no_proof_ends_with_a_sentence(

@@ -43,8 +43,13 @@ class LogEntry(NamedTuple):
         return cls(*_ENTRY.unpack(data)[1:])
 
     def encode(self) -> bytes:
-        """The bytes of version 1."""
-        return _ENTRY.pack(_VERSION_1, self.partition, self.offset, self.timestamp_ms, self.digest)
+        """The bytes of version 1. Raises `RecordsFault` for numbers that no record of Kafka has."""
+        try:
+            return _ENTRY.pack(_VERSION_1, self.partition, self.offset, self.timestamp_ms, self.digest)
+        except struct.error as error:
+            raise RecordsFault(
+                f"no record of Kafka has partition {self.partition}, offset {self.offset} and time {self.timestamp_ms}"
+            ) from error
 
     def is_same_but_for_place(self, other: "LogEntry") -> bool:
         """Whether the two could be one record at two places."""

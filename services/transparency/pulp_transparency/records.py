@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,26 +158,40 @@ def decoded(line: str, place: str) -> Record:
             _number(found["timestamp_ms"]),
             _bytes(found["key"]),
             _bytes(found["value"]),
-            tuple((str(name), _bytes(value)) for name, value in found["headers"]),
+            tuple((_name(name), _bytes(value)) for name, value in found["headers"]),
         )
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise RecordsFault(f"{place} does not hold a record: {error!r}. It was altered, or cut off") from error
 
 
 def write_copy(records: Records, folder: Path) -> dict[int, int]:
-    """Copy all records into a new folder, and return how many of each partition. Raises `RecordsFault`, `OSError`."""
+    """Copy all records into a new folder, and return how many of each partition. Only their owner can read the files,
+    which hold arguments and addresses. Raises `RecordsFault`, `OSError`.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise RecordsFault(f"{folder} is not empty: name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     counts = {}
     for partition in records.partitions():
-        with (folder / f"{partition}.jsonl").open("x", encoding="utf-8") as file:
+        with open(folder / f"{partition}.jsonl", "x", encoding="utf-8", opener=private) as file:
             count = 0
             for record in records.read(partition):
                 file.write(encoded(record) + "\n")
                 count += 1
         counts[partition] = count
     return counts
+
+
+def private(path: str, flags: int) -> int:
+    """An `opener` for a file of records, which only its owner can read."""
+    return os.open(path, flags, 0o600)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not the name of a header")
+    value.encode()  # half of a surrogate pair is no text, and has no bytes to hash
+    return value
 
 
 def _number(value: Any) -> int:

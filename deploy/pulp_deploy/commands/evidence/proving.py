@@ -61,7 +61,7 @@ def prove(
     from pulp_transparency import verifying
     from pulp_transparency.entry import LogEntry
     from pulp_transparency.proofs import Consistency, Inclusion
-    from pulp_transparency.records import ArchivedRecords, encoded
+    from pulp_transparency.records import ArchivedRecords, encoded, private
     from pulp_transparency.tiles import LogTree, TileFolder
 
     if (position is None) == (since is None):
@@ -95,7 +95,8 @@ def prove(
             (to / f"{partition}-from-{start.size}-to-{tree.size}.proof", Consistency.of(tree, note, older).text())
         )
     for path, text in files:
-        path.write_text(text, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=private if path.suffix == ".json" else None) as file:
+            file.write(text)
     vkeys = [each.vkey for each in ring.verifiers(partition)]
     show(output, {"files": [str(path) for path, _ in files], "vkeys": vkeys}, lambda: [str(path) for path, _ in files])
 
