@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 from pulp_console.exits import DATA, UNWRITABLE
@@ -62,6 +62,10 @@ class ExportProgress:
         return 100 if self.is_complete or not whole else min(99, 100 * done // whole)
 
 
+Page: TypeAlias = tuple[list[dict[str, Any]], ExportProgress]
+"""Events, and the progress behind them."""
+
+
 class ExportFiles:
     """The file of an export, and FILE.part and FILE.part.json, which exist until it is complete."""
 
@@ -102,6 +106,11 @@ class ExportFiles:
     def is_cut(self) -> bool:
         """Whether there is an export that `--resume` can continue."""
         return self._kept.exists()
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to say of an export that was cut."""
+        return f"What was written stays; to continue: pulp-admin audit export --to {self.target} --resume"
 
     def forget(self) -> None:
         """Remove the files of an export that has not written any event."""
@@ -204,8 +213,8 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
                 progress = _written(app.client, files, descriptor, progress, is_new=not resume)
         files.finish(progress)
     except OSError as error:
-        kept = f" What was written stays; to continue: pulp-admin audit export --to {to} --resume"
-        raise Failure(f"{to} cannot be written: {error.strerror}.{kept if files.is_cut else ''}", UNWRITABLE) from error
+        kept = f" {files.how_to_go_on}" if files.is_cut else ""
+        raise Failure(f"{to} cannot be written: {error.strerror}.{kept}", UNWRITABLE) from error
     show(
         app.output,
         {"file": str(to), "format": progress.format, "events": progress.events, "end": progress.end},
@@ -241,7 +250,7 @@ def _written(
         if is_new:  # such as a filter that the server refuses: to continue it would be refused again
             files.forget()
         raise
-    for page, after in itertools.chain([first], pages):
+    for page, after in itertools.chain([first], _told(pages, files)):
         progress = files.append(
             descriptor,
             progress.packed(lines(progress.format, page)),
@@ -251,6 +260,15 @@ def _written(
             told_s = time.monotonic()
             hint(f"{progress.events} events, {progress.percent} % of the log")
     return progress
+
+
+def _told(pages: Iterator[Page], files: ExportFiles) -> Iterator[Page]:
+    """The pages; where the server no longer answers, what to do is told with the reason."""
+    try:
+        yield from pages
+    except Failure:
+        hint(files.how_to_go_on)
+        raise
 
 
 def _stream(client: "Client", progress: ExportProgress) -> None:
@@ -265,7 +283,7 @@ def _stream(client: "Client", progress: ExportProgress) -> None:
             hint(f"{progress.events} events, {progress.percent} % of the log")
 
 
-def _pages(client: "Client", progress: ExportProgress) -> Iterator[tuple[list[dict[str, Any]], ExportProgress]]:
+def _pages(client: "Client", progress: ExportProgress) -> Iterator[Page]:
     """The remaining pages, each with the progress after it."""
     while not progress.is_complete:
         place = {name: text for name, text in (("cursor", progress.cursor), ("end", progress.end)) if text is not None}
