@@ -1,11 +1,12 @@
 """Whether a task is tried again after a failed attempt, and when. Pure."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from pulp_events.broker_times import broker_time
 from pulp_events.events import ErrorCode, Retry
 from pulp_events.task import Task
 
@@ -46,7 +47,7 @@ def attempts_of(task: Task) -> Attempts:
     """The facts of a task during its current attempt."""
     deadline = None
     if task.deadline_seconds is not None:
-        deadline = datetime.fromtimestamp(task.accepted_at_ms / 1000, UTC) + timedelta(seconds=task.deadline_seconds)
+        deadline = broker_time(task.accepted_at_ms + task.deadline_seconds * 1000)
     return Attempts(task.retry, task.failed_attempts, deadline)
 
 

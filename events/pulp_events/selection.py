@@ -1,10 +1,11 @@
 """Which records of the log a subscription returns, and in which form."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from pulp_events.broker_times import broker_time
 from pulp_events.codec import decode, key_of, task_id_of, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Accepted, Event, UnknownEvent
@@ -32,7 +33,7 @@ class Received(NamedTuple):
     @property
     def time(self) -> datetime:
         """The broker's time of the append, in UTC."""
-        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+        return broker_time(self.timestamp_ms)
 
     def __repr__(self) -> str:
         what = f"not an event: {(self.error or '')[:_SHOWN_REASON]}"

@@ -1,32 +1,12 @@
-"""Brokers' times: milliseconds since 1970 in UTC, as the log and `Task` have them."""
+"""Brokers' times, and times in messages."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final, overload
+from datetime import UTC, datetime
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS: Final = 253_402_300_799_000
-_INEXACT_MS: Final = 2**33 * 1000
-"""From then on, in the year 2242, a float of seconds does not determine the microsecond."""
+from pulp_events.broker_times import clamped_ms, moment
 
-
-def clamped_ms(timestamp_ms: int) -> int:
-    """The nearest time that every reader can represent: in a topic with producers' timestamps any number can occur."""
-    return min(max(timestamp_ms, 0), _LAST_MS)
+__all__ = ["clamped_ms", "instant", "moment"]
 
 
 def instant(time: datetime) -> str:
     """The time as messages give it: RFC 3339 in UTC, to the millisecond."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@overload
-def moment(timestamp_ms: int) -> datetime: ...
-@overload
-def moment(timestamp_ms: int | None) -> datetime | None: ...
-def moment(timestamp_ms: int | None) -> datetime | None:
-    """The time as a datetime in UTC, to the millisecond; None stays None. Takes times that `clamped_ms` returns."""
-    if timestamp_ms is None:
-        return None
-    if timestamp_ms < _INEXACT_MS:  # with a float it takes half of the time
-        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return _EPOCH + timedelta(milliseconds=timestamp_ms)

@@ -3,7 +3,17 @@
 from datetime import UTC, datetime
 
 import pytest
+from pulp_api.checkpoints import facts_of
+from pulp_deploy.commands.audit import _chosen
+from pulp_deploy.commands.events import _line
+from pulp_events.audit_reader import AuditEntry
+from pulp_events.reader import Record
+from pulp_events.retries import attempts_of
+from pulp_events.selection import Received
+from pulp_events.task import Position, Task, evolve
 from pulp_projections.times import clamped_ms, moment
+
+from tests.support.events import accepted
 
 
 @pytest.mark.parametrize(
@@ -23,6 +33,25 @@ def test_a_time_is_exact(timestamp_ms: int, expected: datetime) -> None:
 
 def test_no_time_stays_none() -> None:
     assert moment(None) is None
+
+
+@pytest.mark.parametrize("timestamp_ms", [-(2**63), 2**63 - 1])
+def test_every_reader_takes_what_a_producer_may_have_dated(timestamp_ms: int) -> None:
+    """A topic that somebody made anew may have producers' timestamps: these ended commands and retries with an error."""
+    expected = moment(clamped_ms(timestamp_ms))
+    received = Received(position=Position(1, 2), timestamp_ms=timestamp_ms, event=None, error="no event", raw=None)
+    assert received.time == expected
+    assert str(expected.year) in repr(received)
+    assert _line(received).startswith(f"{expected:%Y-%m-%d}")
+    [told] = _chosen([AuditEntry(0, 0, timestamp_ms, None, "no record")], actor=None, kinds=(), address=None)
+    assert told["time"] == f"{expected:%Y-%m-%dT%H:%M:%SZ}"
+    note = Record(0, 0, timestamp_ms, None, b"log/0\n0\nroot\n\n", (("next-offset", b"9" * 5000),))
+    facts = facts_of(note)
+    assert facts is not None
+    assert (facts.time, facts.next_offset) == (expected, 0)
+    task = evolve(None, accepted(deadline_seconds=60), Position(0, 0), timestamp_ms)
+    assert isinstance(task, Task)
+    assert attempts_of(task).deadline == moment(clamped_ms(timestamp_ms + 60_000))
 
 
 @pytest.mark.parametrize("timestamp_ms", [-1, 2**63 - 1])

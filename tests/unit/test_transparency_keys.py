@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pulp_deploy.commands.evidence.progress import _outlets, _standing
 from pulp_deploy.main import pulp_tasks
 from pulp_events.settings import SettingsError
 from pulp_transparency import key_files
 from pulp_transparency.errors import FolderInUse, KeyFault
-from pulp_transparency.follower import FolderLock
+from pulp_transparency.follower import STATUS, FolderLock
 from pulp_transparency.key_files import make_key, rotate_key
 from pulp_transparency.keys import KeyRing, read_signer
 from pulp_transparency.note import NoteSigner
@@ -121,6 +122,23 @@ def test_a_checkpoint_outside_is_never_overwritten(tmp_path: Path) -> None:
     outside.send(NOTE)
     outside.send(NOTE._replace(note="another one\n"))
     assert (tmp_path / "3" / f"{42:020}").read_text() == NOTE.note
+
+
+def test_a_status_says_what_waits_and_may_be_of_another_release(tmp_path: Path) -> None:
+    outlet = {"waiting": 2, "fault": None}
+    told = {"time": 5.0, "sizes": {}, "lag": {}, "outlets": {"topic x": outlet, "folder y": outlet | {"waiting": 0}}}
+    (tmp_path / STATUS).write_text(json.dumps(told))
+    outlets, told_s = _outlets(tmp_path)
+    assert told_s == 5.0
+    assert [(each["name"], _standing(each)) for each in outlets] == [
+        ("topic x", "a checkpoint of 2 partitions waits"),
+        ("folder y", "up to date"),
+    ]
+    assert _standing(outlet | {"fault": "no route to host"}) == "no route to host"
+    for other in ("[]", "{", '{"outlets": {"x": 5}}', '{"outlets": []}', '{"time": 5}'):
+        (tmp_path / STATUS).write_text(other)
+        assert _outlets(tmp_path) == ([], None)
+    assert _outlets(None) == ([], None)
 
 
 def test_an_outbox_sends_the_newest_and_repeats_what_failed() -> None:

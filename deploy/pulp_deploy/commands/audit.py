@@ -176,11 +176,11 @@ def _chosen(
 
 
 def _value(entry: "AuditEntry") -> dict[str, Any]:
-    from datetime import UTC
+    from pulp_events.broker_times import broker_time
 
     record = entry.record
     place = {"partition": entry.partition, "offset": entry.offset}
-    written = time_text(datetime.fromtimestamp(entry.timestamp_ms / 1000, UTC))
+    written = time_text(broker_time(entry.timestamp_ms))
     if record is None:
         names = ("outcome", "actor", "is_claimed", "method", "address", "target")
         nothing = dict.fromkeys(names)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -176,8 +175,7 @@ def _line(received: "Received") -> str:
 
 
 def _time(received: "Received") -> str:
-    time = datetime.fromtimestamp(received.timestamp_ms / 1000, UTC)
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{received.timestamp_ms % 1000:03}Z"
+    return received.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _short(text: str, limit: int = 100) -> str:

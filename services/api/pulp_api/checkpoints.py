@@ -5,9 +5,10 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
+from pulp_events.broker_times import broker_time
 from pulp_events.checkpoints import last_records, next_offset_of
 from pulp_events.errors import LogError
 from pulp_events.kafka import Servers
@@ -85,7 +86,7 @@ def facts_of(record: Record) -> CheckpointFacts | None:
         size=int(size),
         root=root,
         keys=tuple(key for key in keys if key),
-        time=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        time=broker_time(record.timestamp_ms),
         next_offset=next_offset_of(record),
         note=note,
     )

@@ -1,12 +1,14 @@
 """`pulp-tasks audit status`."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from pulp_console.groups import examples
 from pulp_console.output import hint, show, table
+from pulp_console.times import duration_text
 
 from pulp_deploy.commands.evidence.given import settings_of
 from pulp_deploy.commands.output import output_option
@@ -14,6 +16,9 @@ from pulp_deploy.commands.target import Target, data_option
 
 if TYPE_CHECKING:
     from pulp_events.checkpoints import Covered
+
+_OLD_S: Final = 60.0
+"""The process tells of its outlets at each interval, and may be late by so much."""
 
 
 @click.command("status", epilog=examples("pulp-tasks audit status", "pulp-tasks audit status --output json"))
@@ -30,8 +35,8 @@ def status(data: Path | None, output: str) -> None:
     target = Target.find(data)
     settings = settings_of(target.environment)
     found = covered(target.need_kafka(), target.topics.events, target.topics.checkpoints)
-    outlets = _outlets(settings.folder)
     now_ms = time.time() * 1000
+    outlets, told_s = _outlets(settings.folder)
     report = {
         "partitions": [
             {
@@ -52,9 +57,14 @@ def status(data: Path | None, output: str) -> None:
         report,
         lambda: [
             *table(rows, ("PARTITION", "LAG", "CHECKPOINT"), width=None),
-            *(f"{each['name']}: {each['fault'] or 'up to date'}" for each in outlets),
+            *(f"{each['name']}: {_standing(each)}" for each in outlets),
         ],
     )
+    if told_s is not None and now_ms / 1000 - told_s > _OLD_S + settings.interval_s:
+        hint(
+            f"What is said of the outlets is {duration_text(now_ms / 1000 - told_s)} old: does pulp-tasks transparency"
+            " run?"
+        )
     if not found:
         hint("No checkpoint was ever published: pulp-tasks transparency keeps the log, with a key of audit keygen.")
 
@@ -63,16 +73,28 @@ def _waiting_s(each: "Covered", now_ms: float) -> float | None:
     return None if each.waiting_since_ms is None else round(max(0.0, now_ms - each.waiting_since_ms) / 1000, 1)
 
 
-def _outlets(folder: Path | None) -> list[dict[str, Any]]:
-    """What the process last told about its outlets; nothing where its folder is not on this machine."""
+def _standing(outlet: Mapping[str, Any]) -> str:
+    """In words: why the last checkpoint was not taken, or whether one has not been taken yet."""
+    if outlet["fault"]:
+        return str(outlet["fault"])
+    waiting = outlet["waiting"]
+    return f"a checkpoint of {waiting} partition{'s' if waiting > 1 else ''} waits" if waiting else "up to date"
+
+
+def _outlets(folder: Path | None) -> tuple[list[dict[str, Any]], float | None]:
+    """What the process last told about its outlets, and when; nothing where its folder is not on this machine."""
     import json
 
     from pulp_transparency.follower import STATUS
 
     if folder is None:
-        return []
+        return [], None
     try:
         found = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [{"name": name, **each} for name, each in found["outlets"].items()]
+        outlets = [
+            {"name": name, "waiting": int(each["waiting"]), "fault": each["fault"]}
+            for name, each in found["outlets"].items()
+        ]
+        return outlets, float(found["time"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # also of another release
+        return [], None
