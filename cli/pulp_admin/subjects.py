@@ -1,5 +1,6 @@
 """`pulp-admin subjects`: whose personal data tasks hold, and its erasure."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ def erase(app: App, name: str | None, key_id: str | None, reason: str, is_sure: 
     A task of the subject that has not begun fails with the code personal-data-erased; one that runs goes on. Erasing
     again changes nothing.
     """
-    if name is not None and name.casefold() in reason.casefold():
+    if name is not None and _folded(name) in _folded(reason):
         raise Failure("The reason names the person, and is kept for ever: give a reason without the name.", DATA)
     found = _found(app.client, name, key_id)
     living = [each for each in found if each["erased_at"] is None]
@@ -83,6 +84,10 @@ def erase(app: App, name: str | None, key_id: str | None, reason: str, is_sure: 
         hint("It was erased before; nothing has changed.")
     if any(not each["told"] for each in erased):
         hint("The erasure is not in the audit yet, since Kafka does not take it: the server goes on trying.")
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _erase(client: Client, key_id: str, reason: str) -> Mapping[str, Any]:

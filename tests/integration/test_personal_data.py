@@ -180,6 +180,18 @@ async def test_two_tasks_of_a_person_share_a_key_and_two_persons_none(api: Site)
     assert [each["erased_at"] is None for each in await find(api)] == [True, False]
 
 
+async def test_names_that_look_the_same_are_found_and_erased_together(api: Site) -> None:
+    """The accent with its letter, and apart: an erasure of one left the data under the other."""
+    composed, apart = "Zo\u00eb", "Zoe\u0308"
+    keys = [
+        json.loads(bytes(accepted_of(api, await invite(api, person=name)).arguments))["email"]["key"]
+        for name in (composed, apart)
+    ]
+    assert keys[0] != keys[1]
+    for name in (composed, apart):
+        assert {each["key_id"] for each in await find(api, name)} == {*keys}
+
+
 async def test_a_search_never_finds_the_value(api: Site) -> None:
     task_id = await invite(api)
     await api.until(task_id, "waiting")

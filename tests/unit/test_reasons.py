@@ -21,6 +21,8 @@ from pulp_projections.personal.naming import possible_names
         ("zoë", "ZOË asked"),
         ("jo!", "by jo! today"),
         ("Straße 1", "of Straße 1."),
+        ("Jose\u0301", "asked by Jos\u00e9"),  # the accent apart, and with its letter
+        ("Jos\u00e9", "asked by JOSE\u0301"),
     ],
 )
 def test_a_name_is_found_as_words_in_any_usual_case(name: str, reason: str) -> None:

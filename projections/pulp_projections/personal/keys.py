@@ -19,7 +19,7 @@ from pulp_events.ids import new_id
 from pulp_projections.personal.cipher import Undecipherable, new_key, opened, seal
 from pulp_projections.personal.envelope import Opened, found_in, with_values
 from pulp_projections.personal.master import KeysUnusable, MasterKeys
-from pulp_projections.personal.naming import possible_names
+from pulp_projections.personal.naming import forms_of, possible_names
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.personal", "subjects.sql")
@@ -111,11 +111,15 @@ class SubjectKeys:
         return {holder: opened(all_arguments[holder], holder, keys) for holder in found}
 
     async def find(self, connection: AsyncConnection, name: str) -> list[Subject]:
-        """The subject of this name: the key that is in use, if any, and those that were destroyed; newest first."""
+        """The subject of this name: the key that is in use, if any, and those that were destroyed; newest first.
+
+        Names that differ only in the form of Unicode look the same to everybody, and each has a key: all are found, so
+        that no erasure leaves one behind.
+        """
         index = await self._index(connection)
         if index is None:
             return []
-        return await _subjects(connection, name_hash=_hash(index[0], name))
+        return await _subjects(connection, name_hashes=[_hash(index[0], form) for form in forms_of(name)])
 
     async def is_named_in(self, connection: AsyncConnection, key_id: UUID, text: str) -> bool:
         """Whether a text names the subject of a key; see `possible_names` for what is tried."""
@@ -242,12 +246,12 @@ async def _subjects(
     connection: AsyncConnection,
     *,
     key_id: UUID | None = None,
-    name_hash: bytes | None = None,
+    name_hashes: Sequence[bytes] | None = None,
     is_erased: bool | None = None,
     limit: int = 1000,
     offset: int = 0,
 ) -> list[Subject]:
-    values = {"key_id": key_id, "name_hash": name_hash, "erased": is_erased, "limit": limit, "offset": offset}
+    values = {"key_id": key_id, "name_hashes": name_hashes, "erased": is_erased, "limit": limit, "offset": offset}
     rows: Sequence[tuple[object, ...]] = await (await connection.execute(_SQL["subjects"], values)).fetchall()
     return [Subject._make(row) for row in rows]
 

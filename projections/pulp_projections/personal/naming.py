@@ -1,19 +1,29 @@
 """Whether a text names a person known only by a hash: every part of the text is tried. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 _PART: Final = re.compile(r"\w+|[^\w\s]|\s+")
 
 
+def forms_of(text: str) -> set[str]:
+    """The text as it is, and in the two forms of Unicode that look the same: letters with their accents, and apart."""
+    return {text} if text.isascii() else {text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))}
+
+
 def possible_names(text: str) -> set[str]:
     """Every run of whole words of a text, with the marks between and around them, that could be a name.
 
-    Each as written, in lower case, in upper case and capitalised, since a name in another case is still a name.
+    Each as written, in lower case, in upper case and capitalised, since a name in another case is still a name; and in
+    each form of Unicode.
     """
     return {
-        spelling for run in _runs(text) for spelling in (run, run.casefold(), run.lower(), run.upper(), run.title())
+        form
+        for run in _runs(text)
+        for spelling in (run, run.casefold(), run.lower(), run.upper(), run.title())
+        for form in forms_of(spelling)
     }
 
 

@@ -48,7 +48,7 @@ select s.key_id, s.created_at, s.erased_at, s.erased_by, s.reason, s.event_id, s
      where u.key_id = s.key_id
  ) c
  where (%(key_id)s::uuid is null or s.key_id = %(key_id)s)
-   and (%(name_hash)s::bytea is null or s.name_hash = %(name_hash)s)
+   and (%(name_hashes)s::bytea[] is null or s.name_hash = any(%(name_hashes)s))
    and (%(erased)s::boolean is null or (s.key is null) = %(erased)s)
  order by s.created_at desc, s.key_id desc
  limit %(limit)s offset %(offset)s;
