@@ -71,8 +71,8 @@ def test_numbers_that_no_record_has_are_told_without_tiles_as_well(tmp_path: Pat
     """Where the tiles cannot be trusted, each record is hashed again."""
     logged(tmp_path / "log", records(SIZE))
     (tmp_path / "log" / next(iter(tiles_of(SIZE))).path).unlink()
-    strange = record(7)._replace(partition=2**40)
+    strange = record(7, 2**40)
     report = audit(TileFolder(tmp_path / "log"), RING, 0, iter([*records(7), strange, *records(SIZE)[8:]]))
     assert [(each.subject, each.kind) for each in report.found] == [("tile", "missing"), ("record", "unreadable")]
     with pytest.raises(RecordsFault, match="no record of Kafka has partition -1"):
-        LogEntry.of(record(7)._replace(partition=-1)).encode()
+        LogEntry.of(record(7, -1)).encode()

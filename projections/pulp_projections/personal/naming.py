@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-_PART: Final = re.compile(r"\w+|[^\w\s]|\s+")
+_PART: Final = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]|\s+")
+"""A word has its accents also where they stand apart."""
 
 
 def forms_of(text: str) -> set[str]:
@@ -20,10 +21,10 @@ def possible_names(text: str) -> set[str]:
     each form of Unicode.
     """
     return {
-        form
-        for run in _runs(text)
+        spelling
+        for form in forms_of(text)
+        for run in _runs(form)
         for spelling in (run, run.casefold(), run.lower(), run.upper(), run.title())
-        for form in forms_of(spelling)
     }
 
 
