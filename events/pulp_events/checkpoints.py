@@ -47,6 +47,15 @@ def all_records(servers: Servers, topic: str) -> Iterator[Record]:
     return _from(servers, topic, last=False)
 
 
+def spans(servers: Servers, topic: str) -> dict[int, tuple[int, int]]:
+    """The first offset and the end of each partition of the topic of checkpoints that has records.
+
+    Raises `LogUnavailable`.
+    """
+    starts, ends = _starts(servers, topic, last=False)
+    return {partition: (start, ends[partition]) for partition, start in starts.items()}
+
+
 def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
     """How far each log is that has published a checkpoint. Raises `LogUnavailable`."""
     found = last_records(servers, checkpoints)
@@ -64,10 +73,20 @@ def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
 
 
 def _from(servers: Servers, topic: str, *, last: bool) -> Iterator[Record]:
+    starts, ends = _starts(servers, topic, last=last)
+    if not starts:
+        return
+    with Reader(servers, topic, starts) as reader:
+        for _, records in reader.until({partition: ends[partition] for partition in starts}):
+            yield from records
+
+
+def _starts(servers: Servers, topic: str, *, last: bool) -> tuple[dict[int, int], dict[int, int]]:
+    """From where to read each partition that has records, and the end of each."""
     try:
         count = admin.describe(servers, topic, rights=[AclOperation.READ]).partitions
     except TopicNotFound:
-        return
+        return {}, {}
     begins = admin.begin_offsets(servers, topic, count)
     ends = admin.end_offsets(servers, topic, count)
     starts = {
@@ -75,11 +94,7 @@ def _from(servers: Servers, topic: str, *, last: bool) -> Iterator[Record]:
         for partition, end in ends.items()
         if end > begins[partition]
     }
-    if not starts:
-        return
-    with Reader(servers, topic, starts) as reader:
-        for _, records in reader.until({partition: ends[partition] for partition in starts}):
-            yield from records
+    return starts, ends
 
 
 def next_offset_of(record: Record) -> int:

@@ -171,7 +171,7 @@ async def test_the_log_is_right_however_often_its_process_is_killed(scene: Scene
     assert [each["size"] for each in found["partitions"]] == [ends[each] for each in range(PARTITIONS)]
     assert found["partitions"][1]["compared"] == ends[1]
     # Each checkpoint of the topic is one of the same log, and the last one is that of the folder.
-    notes = published_notes(scene.backend.kafka, scene.topics.checkpoints)[1]
+    notes = list(published_notes(scene.backend.kafka, scene.topics.checkpoints)[1])
     assert found["partitions"][1]["checkpoints"] == len(notes) > 0
     assert notes[-1].text == TileFolder(scene.tiles / "1").checkpoint()
     tree = LogTree(TileFolder(scene.tiles / "1"), ends[1])

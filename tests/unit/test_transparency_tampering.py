@@ -15,7 +15,10 @@ from pulp_transparency.comparison import Kind
 from pulp_transparency.entry import LogEntry
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import NoteSigner
+from pulp_transparency.outlets import outside_folder
+from pulp_transparency.published import Published
 from pulp_transparency.tiles import TileFolder, tiles_of
+from pulp_transparency.verifying import merged, outside_notes
 
 from tests.support.transparency import RING, SIGNER, logged, opened, record, records, signed
 
@@ -250,6 +253,36 @@ def test_a_log_that_was_written_anew_and_signed_again_contradicts_what_others_ha
     assert (only(report).kind, only(report).place, report.checkpoints) == ("contradicted", "the witness", 1)
     assert "the first 200 records" in only(report).what
     assert audited(log, RECORDS, others).checkpoints == 2
+
+
+def test_checkpoints_are_used_as_they_are_read_and_the_smallest_that_differs_is_named_first(
+    log: Path, tmp_path: Path
+) -> None:
+    """A place that gets each checkpoint has millions in a year."""
+    sizes = [280, 200, 250, 50, 150]
+    noted = [KeptCheckpoint(str(size), logged(tmp_path / str(size), RECORDS[:size])) for size in sizes]
+    forged = [*RECORDS]
+    forged[120] = record(9_999, offset=forged[120].offset)
+    logged(tmp_path / "forged", forged)
+    report = audit(TileFolder(tmp_path / "forged"), RING, 0, forged, iter(noted))
+    assert [each.place for each in report.found] == ["150", "200", "250", "280"]
+    assert report.checkpoints == 1
+    assert audit(TileFolder(log), RING, 0, RECORDS, iter(noted)).checkpoints == len(sizes)
+
+
+def test_a_checkpoint_that_comes_while_the_log_is_checked_is_not_held_against_it(log: Path, tmp_path: Path) -> None:
+    """It is of more records than the log had when it was read, which looks as if the log had been cut off."""
+    outlet = outside_folder(tmp_path)
+    for size in (50, 100):
+        outlet.send(Published(0, RING.name, size, logged(tmp_path / f"to {size}", RECORDS[:size]), 0))
+    notes = outside_notes(tmp_path)
+    outlet.send(Published(0, RING.name, SIZE, (log / "checkpoint").read_text(), 0))
+    assert sorted(Path(each.place).name for each in notes[0]) == [f"{50:020}", f"{100:020}"]
+    assert len(list(notes[0])) == 2  # as often as somebody looks
+    assert len(list(outside_notes(tmp_path)[0])) == 3
+    both = merged(notes, {0: [KeptCheckpoint("kept", (log / "checkpoint").read_text())]})
+    report = audit(TileFolder(tmp_path / "to 100"), RING, 0, RECORDS, both[0])
+    assert (only(report).place, report.checkpoints) == ("kept", 2)
 
 
 def test_a_log_that_was_set_back(tmp_path: Path, log: Path) -> None:

@@ -88,9 +88,11 @@ def audit(
     of these: each is in the report. The records may end with offset `end`.
     """
     report = LogReport(partition, ring.verifiers(partition)[-1].name)
-    others = [(note, checkpoint) for note in notes if (checkpoint := _opened(ring, report, note)) is not None]
+    # They may be millions, so they are in memory together only where something is wrong.
+    others: Iterable[tuple[KeptCheckpoint, Checkpoint]] = _all_opened(ring, report, notes)
     own = _own(tiles, ring, report)
     if own is None:
+        others = [*others]
         if not others:
             return report
         own = max((checkpoint for _, checkpoint in others), key=lambda each: each.size)
@@ -115,6 +117,15 @@ def _own(tiles: TileFolder, ring: KeyRing, report: LogReport) -> Checkpoint | No
         report.add("checkpoint", Kind.MISSING, place, "the log has no checkpoint: nothing vouches for the tiles")
         return None
     return _opened(ring, report, KeptCheckpoint(place, text))
+
+
+def _all_opened(
+    ring: KeyRing, report: LogReport, notes: Iterable[KeptCheckpoint]
+) -> Iterator[tuple[KeptCheckpoint, Checkpoint]]:
+    """The checkpoints that a key has signed; of the others the report tells."""
+    for note in notes:
+        if (checkpoint := _opened(ring, report, note)) is not None:
+            yield note, checkpoint
 
 
 def _opened(ring: KeyRing, report: LogReport, note: KeptCheckpoint) -> Checkpoint | None:
@@ -186,7 +197,8 @@ def _compare(report: LogReport, tree: LogTree, records: Iterator[Record], end: i
 
 def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptCheckpoint, Checkpoint]]) -> None:
     """Hold what others have against the tiles, which are those of the folder's own checkpoint."""
-    for note, checkpoint in sorted(others, key=lambda each: each[1].size):
+    before = len(report.found)
+    for note, checkpoint in others:
         if checkpoint.size > tree.size:
             report.add(
                 "checkpoint",
@@ -206,6 +218,8 @@ def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptC
             )
         else:
             report.checkpoints += 1
+    # They come in any order, and the smallest that differs tells most.
+    report.found[before:] = sorted(report.found[before:], key=lambda each: (each.index is None, each.index or 0))
 
 
 def _compare_roots(

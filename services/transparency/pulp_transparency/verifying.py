@@ -1,13 +1,16 @@
 """Checks all logs of an installation: where the checkpoints of others are, and the history in Postgres as well."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from psycopg import IsolationLevel
 from pulp_archive.archive import Archive
-from pulp_events.checkpoints import all_records
+from pulp_events.checkpoints import spans
 from pulp_events.kafka import Servers
+from pulp_events.reader import Reader
 from pulp_events.task import Position
 from pulp_projections.connection import connect_blocking
 
@@ -21,7 +24,18 @@ from pulp_transparency.note import split
 from pulp_transparency.records import ArchivedRecords, Records
 from pulp_transparency.tiles import TileFolder
 
-Notes = Mapping[int, Collection[KeptCheckpoint]]
+Notes = Mapping[int, Iterable[KeptCheckpoint]]
+"""Checkpoints by partition. A place that gets each one has millions in a year, so they may be read as they are used."""
+
+
+class LazyNotes(Iterable[KeptCheckpoint]):
+    """Checkpoints that are read anew by whoever goes through them, and never in memory at once."""
+
+    def __init__(self, read: Callable[[], Iterator[KeptCheckpoint]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[KeptCheckpoint]:
+        return self._read()
 
 
 def reports(
@@ -88,28 +102,48 @@ def logs_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
-def published_notes(servers: Servers, topic: str) -> dict[int, list[KeptCheckpoint]]:
-    """The checkpoints of the topic. Raises `LogUnavailable`."""
-    found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
-    for record in all_records(servers, topic):
-        text = (record.value or b"").decode(errors="replace")
-        found[record.partition].append(KeptCheckpoint(f"{topic} {Position(record.partition, record.offset)}", text))
-    return found
+def published_notes(servers: Servers, topic: str) -> dict[int, LazyNotes]:
+    """The checkpoints that the topic has now: later ones may be of more records than the log had when it was read.
+
+    Raises `LogUnavailable`, also while they are read.
+    """
+    return {
+        partition: LazyNotes(partial(_published, servers, topic, partition, *span))
+        for partition, span in sorted(spans(servers, topic).items())
+    }
 
 
-def outside_notes(folder: Path) -> dict[int, list[KeptCheckpoint]]:
-    """The checkpoints of a folder outside. Raises `RecordsFault`."""
+def _published(servers: Servers, topic: str, partition: int, start: int, end: int) -> Iterator[KeptCheckpoint]:
+    with Reader(servers, topic, {partition: start}) as reader:
+        for _, records in reader.until({partition: end}):
+            for record in records:
+                text = (record.value or b"").decode(errors="replace")
+                yield KeptCheckpoint(f"{topic} {Position(record.partition, record.offset)}", text)
+
+
+def outside_notes(folder: Path) -> dict[int, LazyNotes]:
+    """The checkpoints that a folder outside has now. Raises `RecordsFault`, and `OSError`, also while they are read."""
     partitions = logs_in(folder)
     if not partitions:
         raise RecordsFault(f"{folder} has no checkpoints: the folder of PULP_TRANSPARENCY_OUTSIDE is expected")
-    return {
-        partition: [
-            KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
-            for file in sorted((folder / str(partition)).iterdir())
-            if file.name.isascii() and file.name.isdecimal()
-        ]
+    newest = {
+        partition: max((int(file.name) for file in _kept_in(folder / str(partition))), default=-1)
         for partition in partitions
     }
+    return {
+        partition: LazyNotes(partial(_outside, folder / str(partition), most)) for partition, most in newest.items()
+    }
+
+
+def _kept_in(folder: Path) -> Iterator[Path]:
+    """The files of checkpoints, whose names are their sizes."""
+    return (file for file in folder.iterdir() if file.name.isascii() and file.name.isdecimal())
+
+
+def _outside(folder: Path, most: int) -> Iterator[KeptCheckpoint]:
+    for file in _kept_in(folder):
+        if int(file.name) <= most:
+            yield KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
 
 
 def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptCheckpoint]]:
@@ -132,10 +166,10 @@ def partition_of_note(file: Path, ring: KeyRing) -> int:
     return int(partition)
 
 
-def merged(*several: Notes) -> dict[int, list[KeptCheckpoint]]:
+def merged(*several: Notes) -> dict[int, LazyNotes]:
     """All of them, by partition."""
-    found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
+    found: dict[int, list[Iterable[KeptCheckpoint]]] = defaultdict(list)
     for notes in several:
         for partition, those in notes.items():
-            found[partition] += those
-    return found
+            found[partition].append(those)
+    return {partition: LazyNotes(partial(chain.from_iterable, parts)) for partition, parts in found.items()}
