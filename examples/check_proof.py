@@ -42,10 +42,13 @@ def open_checkpoint(note: str, vkeys: list[str]) -> tuple[str, int, bytes]:
         raise Wrong("the checkpoint is not a signed note")
     text += "\n"
     for vkey in vkeys:
-        name, key_id, encoded = vkey.split("+", 2)
-        key = decoded(encoded)
+        try:
+            name, key_id, encoded = vkey.split("+", 2)
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise Wrong("a --vkey is not a verifier key: NAME+ID+KEY is expected") from None
         if sha256(f"{name}\n".encode() + key).hexdigest()[:8] != key_id or key[:1] != b"\x01" or len(key) != 33:
-            raise Wrong(f"{name}+{key_id} is not a verifier key of Ed25519")
+            raise Wrong(f"the --vkey {name}+{key_id} is not a verifier key of Ed25519")
         for line in signatures[:-1].split("\n"):
             dash, signer, signature = line.split(" ")
             data = decoded(signature)

@@ -148,7 +148,7 @@ async def test_effects_are_read_with_the_records_that_have_them(folder: str, mon
     assert [(each.record.offset, each.effect) async for each in found] == [
         *((3, APPLIED), (6, "stale"), (9, APPLIED), (15, APPLIED), (18, APPLIED))
     ]
-    assert asked == [(0, 3, 3), (0, 6, 6), (0, 9, 9), (0, 12, 12), (0, 15, 15), (0, 18, 18)]
+    assert asked == [(0, 3, 3), (0, 6, 6), (0, 9, 9), (0, 12, 12), (0, 15, 15), (0, 18, 18), (0, 21, 21)]
 
 
 @pytest.mark.parametrize(
