@@ -365,6 +365,22 @@ async def test_dropped_rows_are_those_that_the_archive_has(scene: Scene) -> None
         await history.attach(scene.settings, ["2023-11"])
 
 
+async def test_rows_that_the_archive_has_lost_since_are_not_dropped(scene: Scene) -> None:
+    """They are the last copy then."""
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    file = files_of(scene.archive, 1)[0]
+    whole = file.read_bytes()
+    for left in (None, whole[:-1]):
+        file.unlink() if left is None else file.write_bytes(left)
+        for is_dry in (True, False):
+            with pytest.raises(ArchiveDamaged, match=r"is missing|was altered"):
+                await history.detach(scene.archived, ENDS_OF_NOVEMBER, drops=True, is_dry=is_dry)
+        assert (await states(scene))["2023-11"] == "detached"
+    file.write_bytes(whole)
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER, drops=True)
+    assert (await states(scene))["2023-11"] == "dropped"
+
+
 async def test_readers_do_not_wait_for_long_and_batches_go_on(scene: Scene) -> None:
     """Somebody reads the history in a long transaction: the command gives up, and has changed nothing."""
     async with await AsyncConnection.connect(scene.settings.postgres) as reader:

@@ -198,8 +198,9 @@ async def _check(connection: AsyncConnection, generation: int, part: MonthPart, 
         raise RebuildRefused(f"{part.name} is not in the archive: {part.lacking}. Run pulp-tasks archive write")
     await _check_tasks(connection, generation, part, "unfinished", "tasks have not ended, and their events are needed")
     await _check_tasks(connection, generation, part, "waiting", "dead letters wait: pulp-tasks dead-letters list")
+    table = Identifier(schema_of(generation), _TABLE + part.part)
     for place in part.places:
-        await _compare(connection, generation, part, place.partition, archive)
+        await _compare(connection, table, part, place, archive, f"{part.name} stays in the history")
 
 
 async def _check_tasks(connection: AsyncConnection, generation: int, part: MonthPart, query: str, why: str) -> None:
@@ -212,16 +213,16 @@ async def _check_tasks(connection: AsyncConnection, generation: int, part: Month
 
 
 async def _compare(
-    connection: AsyncConnection, generation: int, part: MonthPart, partition: int, archive: Archive
+    connection: AsyncConnection, table: Identifier, part: MonthPart, place: Places, archive: Archive, stays: str
 ) -> None:
     """Raises `RebuildRefused` if the archive lacks an event of a part, or has another one; `ArchiveDamaged`."""
-    first = min(place.first for place in part.places if place.partition == partition)
-    batches = archive.read(partition, first)
+    partition = place.partition
+    batches = archive.read(partition, place.first)
     batch: list[Record] = await asyncio.to_thread(next, batches, [])
     records = iter(batch)
     async with connection.transaction(), connection.cursor(name="history", binary=True) as cursor:
         cursor.itersize = _ROWS
-        await cursor.execute(_statement("events", **_names(generation, part.part)), {"partition": partition})
+        await cursor.execute(_statement("events", table=table), {"partition": partition})
         async for offset, event in cursor:
             record = None
             while record is None or record.offset < offset:
@@ -233,8 +234,7 @@ async def _compare(
                         break
             if record is None or record.offset != offset or (record.value or b"") != bytes(event):
                 raise RebuildRefused(
-                    f"{part.name} stays in the history: the archive does not have the event"
-                    f" {Position(partition, offset)} as the"
+                    f"{stays}: the archive does not have the event {Position(partition, offset)} of {part.name} as the"
                     " history does. Run pulp-tasks audit verify"
                 )
 
@@ -263,14 +263,22 @@ async def _detach(connection: AsyncConnection, generation: int, part: MonthPart)
 async def _drop(
     connection: AsyncConnection, before: datetime, archive: Archive, now: Sequence[MonthPart], *, is_dry: bool
 ) -> list[MonthPart]:
-    """Drop the rows of all parts of that time that are detached, also since an earlier command."""
+    """Drop the rows of all parts of that time that are detached, also since an earlier command.
+
+    Those of an earlier one are compared again: the archive may have lost a file since.
+    """
     found = [_of_month(each, 0, archive) for each in (await detached(connection)).months if each.is_kept]
     found = [part for part in found if part.until is not None and part.until <= before]
-    if is_dry:
-        return [*found, *now]
+    compared = {part.name for part in now}
     for part in found:
         if part.lacking is not None:
             raise RebuildRefused(f"the rows of {part.name} are kept: {part.lacking}")
+        table = Identifier(_KEPT, _TABLE + part.part)
+        for place in part.places if part.name not in compared else ():
+            await _compare(connection, table, part, place, archive, f"the rows of {part.name} are kept")
+    if is_dry:
+        return [*found, *now]
+    for part in found:
         async with connection.transaction():
             await connection.execute(_statement("drop", name=Identifier(_TABLE + part.part)))
             await connection.execute(_SQL["set_dropped"], {"part": part.part})
