@@ -70,7 +70,7 @@ def verify(
         given, PULP_TRANSPARENCY_FOLDER=folder, PULP_TRANSPARENCY_KEYS=keys, PULP_TRANSPARENCY_OUTSIDE=outside
     )
     ring, tiles = ring_of(settings), settings.needed_folder
-    notes = [verifying.given_notes(checkpoints, ring)]
+    notes: list[verifying.Notes] = [verifying.given_notes(checkpoints, ring)]
     has_kafka = bool(given.get("PULP_KAFKA", "").strip())
     if has_kafka:
         notes.append(verifying.published_notes(settings.kafka, settings.topics.checkpoints))
