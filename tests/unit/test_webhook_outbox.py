@@ -112,6 +112,27 @@ def test_the_receiver_may_ask_for_a_longer_pause() -> None:
     assert (box.take(29), offsets(box.take(30))) == ([], [0])
 
 
+def test_no_success_ends_a_pause_that_the_receiver_asks_for() -> None:
+    """A receiver that limits the rate takes some of the requests that are under way, and refuses the others."""
+    box = outbox()
+    offered(box, A, B, C)
+    first, second = box.take(0)
+    box.settle(first, Verdict.FAILED, 1, asked_pause_s=30)
+    box.settle(second, Verdict.DELIVERED, 1)
+    assert box.failures == 0
+    assert (box.take(30.9), box.due_s()) == ([], 31)
+    assert offsets(box.take(31)) == [2, 0]
+
+
+def test_of_requests_that_fail_together_the_longest_pause_that_they_ask_for_counts() -> None:
+    box = outbox()
+    offered(box, A, B, C)
+    first, second = box.take(0)
+    box.settle(first, Verdict.FAILED, 1, asked_pause_s=5)
+    box.settle(second, Verdict.FAILED, 1, asked_pause_s=40)
+    assert (box.take(40.9), box.due_s()) == ([], 41)
+
+
 def test_a_dead_endpoint_is_given_up_after_the_limit_and_nothing_is_lost() -> None:
     box, now_s, outcomes = outbox(), 0.0, []
     offered(box, A, B)

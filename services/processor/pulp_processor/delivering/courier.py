@@ -338,7 +338,7 @@ class Courier:
         left_s = outbox.not_before_s - time.monotonic()
         report = DeliveryReport(
             failures=outbox.failures,
-            retry_in_s=left_s if outbox.failures and left_s > 0 else None,
+            retry_in_s=left_s if left_s > 0 else None,
             cursors=place.cursors,
             ahead=place.ahead,
             parked=parked,

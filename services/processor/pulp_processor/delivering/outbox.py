@@ -118,6 +118,9 @@ class Outbox:
         self.failures = place.failures
         """Of the endpoint, in a row."""
         self.not_before_s = not_before_s
+        """When the endpoint may be asked again."""
+        self._asked_until_s = float("-inf")
+        """Until when the receiver has asked for a pause: unlike one for a failure, no success ends it."""
         self.next_offsets = dict(place.cursors)
         """Partition → the next offset to offer."""
         self._policy, self._chance = policy, chance
@@ -203,7 +206,7 @@ class Outbox:
         assert began_s is not None, "it was sent"
         pending.began_s = None
         if verdict is Verdict.DELIVERED:
-            self.failures, self.not_before_s = 0, float("-inf")
+            self.failures, self.not_before_s = 0, self._asked_until_s
             self._remove(pending)
             self._ahead.setdefault(item.position.partition, set()).add(item.position.offset)
             self._trim(item.position.partition)
@@ -247,12 +250,16 @@ class Outbox:
         return (queue[0] for queue in self._queues.values())
 
     def _note_failure(self, began_s: float, now_s: float, asked_pause_s: float) -> None:
-        """Requests that were under way together fail together, and count once."""
+        """Requests that were under way together fail together, and count once; the longest pause that they ask for
+        counts.
+        """
+        if asked_pause_s > 0:
+            self._asked_until_s = max(self._asked_until_s, now_s + asked_pause_s)
         if began_s > self._last_failed_s:
             self.failures += 1
             self._last_failed_s = now_s
-            pause_s = self._policy.pause_s(self.failures, self._chance())
-            self.not_before_s = now_s + max(pause_s, asked_pause_s)
+            self.not_before_s = now_s + self._policy.pause_s(self.failures, self._chance())
+        self.not_before_s = max(self.not_before_s, self._asked_until_s)
 
     def _is_hopeless(self, pending: _Pending, verdict: Verdict) -> bool:
         most = self._policy.attempts
