@@ -10,8 +10,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 from pulp_events.errors import LogError
@@ -64,14 +67,13 @@ class TaskFeed:
         if not missing:
             return ()
         if all(offset >= self._starts[partition] for partition, offset in missing.items()):
-            found = [
-                record
-                for partition, start in missing.items()
-                for record in self._recent[partition]
-                if record.offset >= start
-            ]
-            found.sort(key=lambda record: record.timestamp_ms)  # else a busy partition would hold back the others
-            return found[:most]
+            return in_turn(
+                [
+                    [record for record in self._recent[partition] if record.offset >= start]
+                    for partition, start in missing.items()
+                ],
+                most,
+            )
         return await self._loop.run_in_executor(self._readers, self._read, missing, dict(self.ends), most)
 
     def _read(self, start: Mapping[int, int], ends: Mapping[int, int], most: int) -> list[Record]:
@@ -117,6 +119,14 @@ class TaskFeed:
             self._bytes -= _size(oldest)
             self._starts[partition] = oldest.offset + 1
         self._wake()
+
+
+def in_turn(partitions: Iterable[Sequence[Record]], most: int) -> list[Record]:
+    """The first records of all partitions by the broker's time, so that a busy partition does not hold back the others.
+
+    Those of one partition stay in their order, also where the broker's clock was set back. Pure.
+    """
+    return list(islice(merge(*partitions, key=attrgetter("timestamp_ms")), most))
 
 
 def _size(record: Record) -> int:
