@@ -45,9 +45,12 @@ class AsyncSubscription:
         begun = self._begun
         if not begun._ready:
             # Shielded: a thread cannot be cancelled, and the next caller gets what it reads.
-            self._filling = self._filling or self._in_thread(begun._fill, timeout_s)
-            await asyncio.shield(self._filling)
-            self._filling = None
+            filling = self._filling = self._filling or self._in_thread(begun._fill, timeout_s)
+            try:
+                await asyncio.shield(filling)
+            finally:
+                if filling.done() and self._filling is filling:  # also after an error, so that the next call tries again
+                    self._filling = None
         return begun._take()
 
     async def commit(self) -> None:

@@ -17,7 +17,7 @@ from pulp_events.group_reader import GroupReader
 from pulp_events.kafka import Kafka, Servers
 from pulp_events.local_stack import find_kafka
 from pulp_events.look_back import LookBack
-from pulp_events.reader import Reader
+from pulp_events.reader import Reader, Record
 from pulp_events.security import KEYS, read
 from pulp_events.selection import Received, Selection
 from pulp_events.topics import Topics
@@ -49,6 +49,8 @@ class Subscription:
     """
 
     def __init__(self, connect: Callable[["Subscription"], Source], wanted: Filter) -> None:
+        self._fetched: deque[list[Record]] = deque()
+        """What the reader has returned, and is not judged yet: the reader does not return it again."""
         self._ready: deque[tuple[int, int, Received | None]] = deque()
         self._stopping = threading.Event()
         self._returned = 0
@@ -105,10 +107,13 @@ class Subscription:
         """Wait for a page of records. After any error, `_take` repeats no record and skips none."""
         self._pass_on()
         ends = self._source.ends
-        for records in self._reader.poll(timeout_s, most=_PAGE).values():
+        if not self._fetched:
+            self._fetched.extend(self._reader.poll(timeout_s, most=_PAGE).values())
+        while self._fetched:
             # What was written after the subscription began is left out: the position must not move past it.
-            wanted = [each for each in records if ends is None or each.offset < ends[each.partition]]
+            wanted = [each for each in self._fetched[0] if ends is None or each.offset < ends[each.partition]]
             items = self._selection.of(wanted)
+            self._fetched.popleft()
             self._ready.extend(
                 (record.partition, record.offset + 1, item) for record, item in zip(wanted, items, strict=True)
             )
@@ -133,6 +138,7 @@ class Subscription:
 
     def _drop(self, partitions: Collection[int]) -> None:
         """Another member of the group has these partitions now."""
+        self._fetched = deque(each for each in self._fetched if each[0].partition not in partitions)
         self._ready = deque(each for each in self._ready if each[0] not in partitions)
         for partition in partitions:
             self._positions.pop(partition, None)

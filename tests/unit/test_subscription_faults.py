@@ -1,0 +1,80 @@
+"""A subscription goes on after a fault where it was, with a stand-in for what reads the log."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import pytest
+from pulp_events.admin import TopicInfo
+from pulp_events.async_subscription import AsyncSubscription
+from pulp_events.codec import encode, key_of
+from pulp_events.errors import LogUnavailable
+from pulp_events.events import Event
+from pulp_events.filters import EVERYTHING, Filter, Origin
+from pulp_events.kafka import Kafka
+from pulp_events.look_back import LookBack
+from pulp_events.reader import Reader, Record
+from pulp_events.subscription import Source, Subscription
+from pulp_events.task import Position
+
+from tests.support.events import accepted, started
+
+FAULT = LogUnavailable("Kafka is away")
+
+
+class Pages(Reader):
+    """Returns pages in place of Kafka's, each once; an error in place of a page is raised once."""
+
+    def __init__(self, *pages: Mapping[int, list[Record]] | LogUnavailable) -> None:
+        self.pages = list(pages)
+
+    @property
+    def positions(self) -> dict[int, int]:
+        return {0: 0, 1: 0}
+
+    def poll(self, timeout_s: float, *, most: int = 5000) -> dict[int, list[Record]]:
+        page = self.pages.pop(0) if self.pages else {}
+        if isinstance(page, LogUnavailable):
+            raise page
+        return dict(page)
+
+    def close(self) -> None:
+        """There is no connection."""
+
+
+def record(event: Event, partition: int, offset: int) -> Record:
+    """The event as the log has it."""
+    return Record(partition, offset, 0, key_of(event.task_id), encode(event))
+
+
+def subscription(reader: Reader, wanted: Filter = EVERYTHING) -> Subscription:
+    """One that reads from this."""
+    return Subscription(lambda _: Source(Kafka("127.0.0.1:1"), TopicInfo("t", "id", 2), reader, None, None), wanted)
+
+
+def test_records_whose_tasks_could_not_be_looked_up_are_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = started(UUID(int=1)), started(UUID(int=2)), started(UUID(int=1))
+    faults = [FAULT]
+
+    def find(_: LookBack, wanted: Mapping[UUID, Position]) -> dict[UUID, Origin]:
+        if faults:
+            raise faults.pop()
+        return {task_id: Origin(operation="sync", actor="user:jo") for task_id in wanted}
+
+    monkeypatch.setattr(LookBack, "find", find)
+    pages = {0: [record(first, 0, 0)], 1: [record(second, 1, 0)]}, {0: [record(third, 0, 1)]}
+    events = subscription(Pages(*pages), Filter(operations=("sync",)))
+    with pytest.raises(LogUnavailable):
+        events.poll(0)
+    found = [events.poll(0) for _ in range(3)]
+    assert [each and each.event for each in found] == [first, second, third]
+    assert events.positions == {0: 2, 1: 1}
+
+
+async def test_an_async_subscription_goes_on_after_a_fault_too() -> None:
+    event = accepted()
+    async with AsyncSubscription(lambda: subscription(Pages(FAULT, {0: [record(event, 0, 0)]}))) as events:
+        with pytest.raises(LogUnavailable):
+            await events.poll(0)
+        found = await events.poll(0)
+        assert found is not None
+        assert found.event == event
