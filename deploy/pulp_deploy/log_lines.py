@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
     """The same fields as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(self, record), default=_text, ensure_ascii=False)
+        return _visible(json.dumps(_fields(self, record), default=_text, ensure_ascii=False))
 
 
 FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatter, "json": JsonFormatter}
@@ -153,4 +153,13 @@ def _text(value: object) -> str:
 
 def _quoted(text: str) -> str:
     is_plain = text.isprintable() and " " not in text and _QUOTED.isdisjoint(text)
-    return text if text and is_plain else json.dumps(text, ensure_ascii=False)
+    return text if text and is_plain else _visible(json.dumps(text, ensure_ascii=False))
+
+
+def _visible(encoded: str) -> str:
+    """JSON with what a terminal or a pager takes for a command, a line's end or a direction of text as escapes: JSON
+    itself has them only for characters below U+0020.
+    """
+    if encoded.isprintable():
+        return encoded
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in encoded)

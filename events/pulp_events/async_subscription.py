@@ -49,8 +49,8 @@ class AsyncSubscription:
             try:
                 await asyncio.shield(filling)
             finally:
-                if filling.done() and self._filling is filling:  # also after an error, so that the next call tries again
-                    self._filling = None
+                if filling.done() and self._filling is filling:
+                    self._filling = None  # also after an error: the next call tries again
         return begun._take()
 
     async def commit(self) -> None:
