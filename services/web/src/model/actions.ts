@@ -144,6 +144,11 @@ const OPTIONS: Record<string, string> = {
   pulp_created__lt: "--until",
 };
 
+/** A word of a command line. What people copy into their shell may come from a link that somebody sent them. */
+function word(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** The options of `pulp-admin tasks` that mean the same as a filter; null where there are none for it. */
 export function adminOf(filter: Filter): string | null {
   const options: string[] = [];
@@ -152,10 +157,10 @@ export function adminOf(filter: Filter): string | null {
   for (const part of typeof expression === "string" ? expression.split(" AND ") : []) {
     const [, key, value] = /^(\w+)=([^\s()"']+)$/.exec(part) ?? [];
     if (key === "state" && value !== undefined && states.length === 0) states.push(value);
-    else if (key !== undefined && value !== undefined && OPTIONS[key] !== undefined) options.push(`${OPTIONS[key]} ${value}`);
+    else if (key !== undefined && value !== undefined && OPTIONS[key] !== undefined) options.push(`${OPTIONS[key]} ${word(value)}`);
     else return null;
   }
-  return [states.length > 0 ? `--state ${states.join(",")}` : "--all", ...options].join(" ");
+  return [states.length > 0 ? `--state ${word(states.join(","))}` : "--all", ...options].join(" ");
 }
 
 /** The request that shows the same list. */
@@ -167,5 +172,11 @@ export function curlOf(filter: Filter): string {
 
 /** The request that shows the task, now or as it was at a position. */
 export function curlOfTask(href: string, at: string | null): string {
-  return `curl --user NAME '${location.origin}${href}${at === null ? "" : `?as_of=${at}`}'`;
+  const query = at === null ? "" : `?${new URLSearchParams({ as_of: at }).toString().replaceAll("'", "%27")}`;
+  return `curl --user NAME '${location.origin}${href}${query}'`;
+}
+
+/** The command that shows the same. */
+export function adminOfTask(id: string, at: string | null): string {
+  return `pulp-admin tasks details --task-id ${word(id)}${at === null ? "" : ` --as-of ${word(at)}`}`;
 }

@@ -45,15 +45,45 @@ export function fieldsOf(schema: Schema, parameters: readonly Parameter[]): Fiel
   return fields.sort((one, other) => Number(other.required) - Number(one.required));
 }
 
-/** What was typed, as the arguments of a submission; a field that was left empty is left out. Throws `BadField`. */
-export function argumentsOf(fields: readonly Field[], typed: Record<string, string>): Record<string, unknown> {
+/**
+ * What was typed, as the arguments of a submission; a field that was left empty is left out, and one that was left as
+ * it was before is the same. Throws `BadField`.
+ */
+export function argumentsOf(
+  fields: readonly Field[],
+  typed: Record<string, string>,
+  before: Record<string, unknown> = {},
+): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const field of fields) {
     const text = typed[field.name]?.trim() ?? "";
     if (text === "") continue;
-    found[field.name] = valueOf(field, text);
+    const isAsBefore = field.name in before && typed[field.name] === typedOf(before[field.name]);
+    found[field.name] = isAsBefore ? before[field.name] : valueOf(field, text);
   }
   return found;
+}
+
+/** The number of a field that takes one. Throws `BadField`. */
+export function numberOf(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isNaN(value)) throw new BadField(name, `${name}: a number is expected, not ${text}`);
+  checkExact(name, text.trim());
+  return value;
+}
+
+/** The value of JSON. Throws `SyntaxError`, and `BadField` for a number that a browser would change. */
+export function exactJson(name: string, text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g)) if (!token.startsWith('"')) checkExact(name, token);
+  return value;
+}
+
+/** A browser holds integers of up to 15 digits, and rounds longer ones; what is too large becomes infinite. */
+function checkExact(name: string, text: string): void {
+  const value = Number(text);
+  if (Number.isFinite(value) && (!/^[+-]?\d+$/.test(text) || Number.isSafeInteger(value))) return;
+  throw new BadField(name, `${name}: a browser cannot hold ${text} without changing it: submit it with pulp-admin`);
 }
 
 export class BadField extends Error {
@@ -67,17 +97,15 @@ export class BadField extends Error {
 
 function valueOf(field: Field, text: string): unknown {
   switch (field.kind) {
-    case "number": {
-      const value = Number(text);
-      if (Number.isNaN(value)) throw new BadField(field.name, `${field.name}: a number is expected, not ${text}`);
-      return value;
-    }
+    case "number":
+      return numberOf(field.name, text);
     case "flag":
       return text === "true";
     case "json":
       try {
-        return JSON.parse(text);
-      } catch {
+        return exactJson(field.name, text);
+      } catch (error) {
+        if (error instanceof BadField) throw error;
         throw new BadField(field.name, `${field.name}: JSON is expected, such as ["a", "b"] or {"a": 1}`);
       }
     default:

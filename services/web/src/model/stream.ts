@@ -143,7 +143,10 @@ export class EventStream {
         this.onGap();
       }
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return;
+      if (error instanceof ApiError && error.status === 401) {
+        this.close(); // whoever logs in next opens it again, and it goes on where it was
+        return;
+      }
     }
     if (this.isWanted) this.connect();
   }

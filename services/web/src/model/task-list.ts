@@ -15,6 +15,8 @@ const PAGE = 100;
 /** How many tasks one request asks for by their ids. */
 const MOST_IDS = 100;
 const COLLECT_MS = 250;
+/** The longest pause after requests that failed; it doubles with each. */
+const LONGEST_PAUSE_MS = 8000;
 /** With more changes than this at once it is cheaper to read the first page anew. */
 const MANY = 500;
 
@@ -41,6 +43,7 @@ export class TaskList {
   private generation = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isReading = false;
+  private pauseMs = COLLECT_MS;
   private asked: ReadonlySet<string> = new Set();
   private loading = 0;
 
@@ -162,7 +165,7 @@ export class TaskList {
     this.timer = setTimeout(() => {
       this.timer = undefined;
       void this.refresh();
-    }, COLLECT_MS);
+    }, this.pauseMs);
   }
 
   private async refresh(): Promise<void> {
@@ -184,9 +187,13 @@ export class TaskList {
         this.read(others, this.query, positions),
       ]);
       if (generation === this.generation) this.show(changed, entered);
+      this.pauseMs = COLLECT_MS;
     } catch (error) {
-      for (const id of taken) this.pending.add(id);
-      if (error instanceof ApiError && error.status !== 0 && error.status < 500 && error.status !== 429) throw error;
+      // What the server refuses it would refuse again: whoever reads the list from its beginning says why.
+      const isRefused = error instanceof ApiError && error.status !== 0 && error.status < 500 && error.status !== 429;
+      if (!isRefused) for (const id of taken) this.pending.add(id);
+      const askedMs = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1000 : 0;
+      this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(2 * this.pauseMs, askedMs));
     } finally {
       this.isReading = false;
       if (this.pending.size > 0 && !this.isPaused.value) this.schedule();

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, get, request } from "../model/api";
-import { argumentsOf, BadField, type Field, fieldsOf, type Parameter, typedOf } from "../model/form";
+import { argumentsOf, BadField, exactJson, type Field, fieldsOf, numberOf, type Parameter, typedOf } from "../model/form";
 import { loadOperations, type Operation, operations } from "../model/operations";
 import { go, query, setQuery } from "../model/route";
 import { maySubmit } from "../model/session";
@@ -73,7 +73,8 @@ function OperationForm({ operation, origin }: { operation: Declared; origin: Ful
   const [typed, setTyped] = useState<Record<string, string>>(() =>
     Object.fromEntries(Object.entries(origin?.arguments ?? {}).map(([name, value]) => [name, typedOf(value)])),
   );
-  const [raw, setRaw] = useState(() => JSON.stringify(origin?.arguments ?? operation.example?.arguments ?? {}, null, 2));
+  const rawBefore = useMemo(() => JSON.stringify(origin?.arguments ?? operation.example?.arguments ?? {}, null, 2), [operation, origin]);
+  const [raw, setRaw] = useState(rawBefore);
   const [queue, setQueue] = useState(origin?.queue ?? "");
   const [priority, setPriority] = useState(origin === null || origin.priority === 0 ? "" : String(origin.priority));
   const [failure, setFailure] = useState<string | null>(null);
@@ -84,8 +85,10 @@ function OperationForm({ operation, origin }: { operation: Declared; origin: Ful
     setBusy(true);
     setFailure(null);
     try {
-      const given = operation.arguments === null ? parsed(raw) : argumentsOf(fields, typed);
-      const more = { ...(queue === "" ? {} : { queue }), ...(priority === "" ? {} : { priority: Number(priority) }) };
+      const isAsBefore = origin !== null && raw === rawBefore;
+      const given =
+        operation.arguments !== null ? argumentsOf(fields, typed, origin?.arguments) : isAsBefore ? origin.arguments : parsed(raw);
+      const more = { ...(queue === "" ? {} : { queue }), ...(priority === "" ? {} : { priority: numberOf("priority", priority) }) };
       const answer =
         origin === null
           ? await request<{ task: string; warnings?: string[] }>("POST", "tasks/", { body: { operation: operation.name, arguments: given, ...more } })
@@ -198,8 +201,9 @@ function Input({ field, value, onInput }: { field: Field; value: string; onInput
 
 function parsed(text: string): Record<string, unknown> {
   try {
-    return JSON.parse(text.trim() === "" ? "{}" : text) as Record<string, unknown>;
+    return exactJson("arguments", text.trim() === "" ? "{}" : text) as Record<string, unknown>;
   } catch (error) {
+    if (error instanceof BadField) throw error;
     throw new BadField("arguments", `The arguments are not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

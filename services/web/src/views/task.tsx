@@ -13,7 +13,7 @@ import {
   positionOf,
   readHistory,
 } from "../model/history";
-import { curlOfTask } from "../model/actions";
+import { adminOfTask, curlOfTask } from "../model/actions";
 import type { DeadLetter } from "../model/dead-letters";
 import { usePolled } from "../model/poll";
 import { query, setQuery } from "../model/route";
@@ -203,7 +203,7 @@ function Head({ task, current, at }: { task: FullTask; current: FullTask; at: st
             </a>
           </>
         )}
-        <Button kind="link" onClick={() => void copy(`pulp-admin tasks details --task-id ${id}${at === null ? "" : ` --as-of ${at}`}`)}>
+        <Button kind="link" onClick={() => void copy(adminOfTask(id, at))}>
           Copy as pulp-admin
         </Button>
         <Button kind="link" onClick={() => void copy(curlOfTask(current.pulp_href, at))}>
