@@ -278,3 +278,21 @@ async def test_a_dead_letter_does_not_name_a_task_that_the_user_may_not_see(own:
         named[who] = letter["task"]
     href = f"{V3}/tasks/{of_jo}/"
     assert named == {"jo": href, "kim": None, "op": href}
+
+
+async def test_a_token_makes_no_subscription_that_would_tell_it_more_than_it_may_see(own: Site) -> None:
+    await own.add_user("boss", Role.ADMIN)
+    answers = {}
+    for user, role in (("boss", "submitter"), ("boss", "admin"), ("jo", "submitter")):
+        made = await own.as_user(user).post(f"{V3}/tokens/", json={"name": f"{user}-{role}", "role": role})
+        client = own.as_user("")
+        client.headers["Authorization"] = f"Bearer {made.json()['token']}"
+        body = {"name": f"{user}-{role}", "url": "https://chat.example.org/", "since": "then"}
+        answers[user, role] = await client.post(f"{V3}/subscriptions/", json=body)
+    refused = answers.pop(("boss", "submitter"))
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "a subscription delivers what its user may see: user boss sees all tasks, this token (role submitter) only own"
+        " ones. Use a token with the role admin, or the password",
+    )
+    assert {answer.status_code for answer in answers.values()} == {400}, "the start is wrong, and is looked at later"

@@ -5,14 +5,14 @@ from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from pulp_accounts import object_roles
+from pulp_accounts import object_roles, users
 from pulp_accounts.object_roles import ObjectKind, ObjectRole, Roled
 from pulp_accounts.users import Role
 from pulp_events.schedule import Schedule
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import Condition, TaskRow
 
-from pulp_api.logins.auth import Connect, Principal
+from pulp_api.logins.auth import Connect, Forbidden, Method, Principal
 
 _ALL: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 """The roles that see and cancel every task."""
@@ -61,6 +61,19 @@ class TaskRights:
 
     def _sees_all(self, principal: Principal) -> bool:
         return not self._is_scoped or principal.role in _SEEING_ALL
+
+    async def need_sight_of_user(self, principal: Principal) -> None:
+        """Raises `Forbidden` for a token that sees fewer tasks than its user: what it makes must not tell it more."""
+        if principal.method is not Method.TOKEN or self._sees_all(principal):
+            return
+        async with self._connect() as connection:
+            user = await users.credentials(connection, principal.name)
+        if user is not None and user.role in _SEEING_ALL:
+            raise Forbidden(
+                principal.actor,
+                f"a subscription delivers what its user may see: user {principal.name} sees all tasks, this token (role"
+                f" {principal.role}) only own ones. Use a token with the role {user.role}, or the password",
+            )
 
     async def may_see(self, principal: Principal, task: TaskRow) -> bool:
         """Whether the user may see a task, with its arguments, result, error and history."""

@@ -68,6 +68,7 @@ async def create_subscription(call: Authenticated, request: Request) -> Response
     """Create a subscription: 201, with its secret, which nothing shows again."""
     call.need_subscriber()
     wanted = await _body(request, NewSubscription)
+    await call.task_rights.need_sight_of_user(call.principal)
     await call.quotas.action(call.asking)
     try:
         made = await _subscriptions(call).create(wanted, call.principal, correlation_id=_cid(request))
