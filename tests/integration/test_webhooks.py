@@ -457,6 +457,25 @@ async def test_what_cannot_be_delivered_is_refused_with_the_field(
     assert words in str(answer.json()[field])
 
 
+async def test_what_any_submitter_may_make_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.subscriptions.MOST_OF_A_USER", 2)
+    async with world.delivering():
+        made = [await world.create("https://e.example/", name=f"of-jo-{number}") for number in range(2)]
+        body = {"name": "one-more", "url": "https://e.example/"}
+        refused = await world.api.as_user("jo").post(SUBSCRIPTIONS, json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            400,
+            "user jo has 2 subscriptions, at most 2 are allowed: delete one that is not needed any more, or ask an"
+            " administrator to make it",
+        )
+        assert (await world.api.as_user("kim").post(SUBSCRIPTIONS, json=body)).status_code == 201, "others have their own"
+        for number in range(3):
+            answer = await world.api.client.post(SUBSCRIPTIONS, json={**body, "name": f"of-admin-{number}"})
+            assert answer.status_code == 201
+        await world.api.as_user("jo").delete(made[0]["pulp_href"])
+        await world.create("https://e.example/", name="instead")
+
+
 async def test_who_may_make_and_see_subscriptions(world: World) -> None:
     async with world.delivering():
         made = await world.create("https://chat.example.org/")

@@ -32,12 +32,14 @@ from pulp_events.webhook_events import (
     WebhookEvent,
 )
 from pulp_events.webhook_log import WebhookLog
+from pulp_projections.reading.queries import Condition
 from pulp_projections.webhooks.projector import find_webhook
 from pulp_projections.webhooks.reading import (
     Delivery,
     add_secret,
     effect_of_webhook_event,
     find_test,
+    list_webhooks,
     parked_tasks,
     progress_of,
 )
@@ -50,6 +52,8 @@ from pulp_api.logins.auth import Connect, Principal
 
 SECRET_PREFIX: Final = "whsec_"
 LONGEST_OVERLAP_S: Final = 30 * 86_400
+MOST_OF_A_USER: Final = 100
+"""Each costs the elected processor a look at every event, so what any submitter may make is bounded."""
 _SECRET_BYTES: Final = 32
 _TEST_S: Final = 35.0
 """How long a test is waited for: longer than a delivery takes by default."""
@@ -134,6 +138,7 @@ class Subscriptions:
         principal.need(*_WHO)
         _check_url(wanted.url)
         start = await self._start(wanted.since)
+        await self._check_number(principal)
         subscription_id, secret_id, secret = new_id(), new_id(), secrets.token_bytes(_SECRET_BYTES)
         async with self._connect() as connection:
             await add_secret(connection, subscription_id, secret_id, secret)
@@ -190,6 +195,19 @@ class Subscriptions:
         """End it, and delete its secrets. Raises as `pause`."""
         await self._changeable(subscription_id, principal)
         await self._append(subscription_id, SubscriptionRemoved(), principal, correlation_id)
+
+    async def _check_number(self, principal: Principal) -> None:
+        """Raises `BadInput` for a user who has as many as one may have; administrators may have any number."""
+        if principal.role is Role.ADMIN:
+            return
+        own = Condition("s.created_by = %(owner)s", {"owner": principal.actor})
+        async with self._connect() as connection:
+            _, count = await list_webhooks(connection, [own], limit=1)
+        if count >= MOST_OF_A_USER:
+            raise BadInput(
+                f"user {principal.name} has {count} subscriptions, at most {MOST_OF_A_USER} are allowed: delete one that"
+                " is not needed any more, or ask an administrator to make it"
+            )
 
     async def _changeable(self, subscription_id: UUID, principal: Principal) -> Webhook:
         principal.need(*_WHO)
