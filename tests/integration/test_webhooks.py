@@ -468,7 +468,9 @@ async def test_what_any_submitter_may_make_is_bounded(world: World, monkeypatch:
             "user jo has 2 subscriptions, at most 2 are allowed: delete one that is not needed any more, or ask an"
             " administrator to make it",
         )
-        assert (await world.api.as_user("kim").post(SUBSCRIPTIONS, json=body)).status_code == 201, "others have their own"
+        assert (await world.api.as_user("kim").post(SUBSCRIPTIONS, json=body)).status_code == 201, (
+            "others have their own"
+        )
         for number in range(3):
             answer = await world.api.client.post(SUBSCRIPTIONS, json={**body, "name": f"of-admin-{number}"})
             assert answer.status_code == 201

@@ -54,7 +54,9 @@ def test_a_value_reads_back_as_it_was_whatever_is_in_it(value: object) -> None:
 
 
 @pytest.mark.parametrize("formatter", [LogfmtFormatter(), JsonFormatter()])
-@pytest.mark.parametrize("value", ["\x9b31m red", "\x7f", "a\u2028b", "a\x85b", "evil\u202egpj.exe", "\U000e0041", "\ud800"])
+@pytest.mark.parametrize(
+    "value", ["\x9b31m red", "\x7f", "a\u2028b", "a\x85b", "evil\u202egpj.exe", "\U000e0041", "\ud800"]
+)
 def test_no_terminal_or_pager_takes_a_value_for_a_command(formatter: logging.Formatter, value: str) -> None:
     line = formatter.format(record("got %s", value, path=value))
     assert line.isprintable()

@@ -205,8 +205,8 @@ class Subscriptions:
             _, count = await list_webhooks(connection, [own], limit=1)
         if count >= MOST_OF_A_USER:
             raise BadInput(
-                f"user {principal.name} has {count} subscriptions, at most {MOST_OF_A_USER} are allowed: delete one that"
-                " is not needed any more, or ask an administrator to make it"
+                f"user {principal.name} has {count} subscriptions, at most {MOST_OF_A_USER} are allowed: delete one"
+                " that is not needed any more, or ask an administrator to make it"
             )
 
     async def _changeable(self, subscription_id: UUID, principal: Principal) -> Webhook:

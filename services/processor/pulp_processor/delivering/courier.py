@@ -251,6 +251,9 @@ class Courier:
         message = WebhookMessage(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
         try:
             answer = await self._sender.send(message)
+        except Exception as error:  # a bug: without an answer the event, and so its lane, would wait for ever
+            _log.exception("a delivery broke", extra={**self._about(), "event": message.message_id})
+            answer = EndpointAnswer(Verdict.FAILED, None, f"the deliverer itself failed: {type(error).__name__}", 0)
         except BaseException as error:
             if span is not None:
                 span.end(type(error).__name__)
