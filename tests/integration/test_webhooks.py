@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 from pulp_accounts.users import Role
 from pulp_api.subscriptions import Subscriptions
@@ -303,6 +304,26 @@ async def test_after_the_limit_it_is_parked_and_goes_on_from_there_when_resumed(
             assert await deliveries.look(connection) == []
     for task_id, expected in ((first, ids), (second, more)):
         assert [each.event_id for each in receiver.taken if each.body["subject"] == str(task_id)] == expected
+
+
+async def test_where_the_log_was_cut_it_is_parked_and_says_how_to_go_on(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        await world.ask(made, "pause/")
+        _, ids = await world.task()
+        place = TopicPartition(world.topics.events, 0, 2)
+        client = admin.connect(world.backend.kafka).client
+        await asyncio.to_thread(client.delete_records([place], request_timeout=20)[place].result, 30)
+        await world.ask(made, "resume/")
+        shown = await world.until(made, lambda each: each["state"] == "parked")
+        assert shown["reason"] == (
+            "the log no longer holds the events that come next: Kafka keeps them for a limited time. Redeliver from"
+            " what it has (--since beginning), or from now"
+        )
+        await world.ask(made, "redeliver/", since="beginning")
+        await receiver.have(lambda: bool(receiver.taken))
+    assert [each.event_id for each in receiver.taken] == ids[2:]
 
 
 async def test_an_event_that_is_refused_parks_its_task_and_a_redelivery_brings_it(world: World) -> None:

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from pulp_deploy.local.ports import free_ports
-from pulp_events.errors import LogUnavailable, SettingsError
+from pulp_events.errors import EventTooLarge, LogUnavailable, SettingsError
+from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
+from pulp_events.task import Position
 from pulp_processor.consuming.lag import InHand, Lag
 from pulp_runtime.telemetry import catalog
 from pulp_runtime.telemetry.catalog import EVERY_PROCESS, OF_PROCESS
@@ -163,6 +165,13 @@ def test_names_say_the_unit_and_every_metric_has_a_sentence() -> None:
         assert list(metric.bounds) == sorted(set(metric.bounds)), name
 
 
+class TakesNothing(MemoryLog):
+    """Every event is too large for it."""
+
+    async def append(self, event: Event, partition: int) -> Position:
+        raise EventTooLarge(2_000_000, 1_000_000)
+
+
 async def test_appends_are_measured_by_type_and_failures_are_counted() -> None:
     async def appends(meter: Meter) -> None:
         log = MemoryLog(1, lambda: 0)
@@ -176,7 +185,29 @@ async def test_appends_are_measured_by_type_and_failures_are_counted() -> None:
 
     found = await shown("api", appends)
     assert found.values("pulp_tasks_append_seconds_count", "type") == {"accepted": 1}
-    assert found.values("pulp_tasks_append_failures_total", "type") == {"accepted": 1}
+    failures = found.values("pulp_tasks_append_failures_total", "type")
+    assert {kind: count for kind, count in failures.items() if count} == {"accepted": 1}
+
+
+async def test_a_first_failure_of_each_type_is_an_increase() -> None:
+    """Prometheus sees none where a series begins with it: the alert would miss the first failure."""
+
+    async def nothing_yet(meter: Meter) -> None:
+        MeteredTimedLog(MemoryLog(1, lambda: 0), meter)
+
+    found = await shown("worker", nothing_yet)
+    failures = found.values("pulp_tasks_append_failures_total", "type")
+    assert {"accepted", "started", "progress", "finished", "attempt-failed"} <= failures.keys()
+    assert set(failures.values()) == {0}
+
+
+async def test_an_event_that_no_log_takes_is_no_failure_of_the_log() -> None:
+    async def appends(meter: Meter) -> None:
+        with pytest.raises(EventTooLarge):
+            await MeteredTimedLog(TakesNothing(1, lambda: 0), meter).append(accepted(), 0)
+
+    found = await shown("api", appends)
+    assert set(found.values("pulp_tasks_append_failures_total", "type").values()) == {0}
 
 
 async def test_the_steps_of_an_attempt_are_measured() -> None:

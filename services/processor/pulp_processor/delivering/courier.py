@@ -15,7 +15,7 @@ import msgspec
 from psycopg import AsyncConnection
 from pulp_accounts.users import Role
 from pulp_events.codec import decode, type_of
-from pulp_events.errors import LogError, TopicMismatch, UndecodableRecord
+from pulp_events.errors import LogError, OffsetOutOfRange, TopicMismatch, UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
 from pulp_events.filters import Origin, Origins
 from pulp_events.reader import Record
@@ -41,6 +41,10 @@ _CATCH_UP_S: Final = 0.05
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _KEPT_DELIVERIES: Final = 10_000
 _PRUNE_EVERY: Final = 1000
+_CUT: Final = (
+    "the log no longer holds the events that come next: Kafka keeps them for a limited time. Redeliver from what it has"
+    " (--since beginning), or from now"
+)
 _log = logging.getLogger("pulp.deliverer")
 
 
@@ -130,6 +134,9 @@ class Courier:
         self._held, self._held_bytes, self._answered = {}, 0, []
         try:
             await self._deliver_from_place()
+        except OffsetOutOfRange:
+            _log.warning("events that a subscription lacks are no longer in the log", extra=self._about())
+            await self._give_up(_CUT)
         except TopicMismatch as error:
             await self._give_up(str(error))
         finally:

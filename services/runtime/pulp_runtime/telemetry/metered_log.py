@@ -2,16 +2,15 @@
 
 import time
 
-from pulp_events.codec import type_of
-from pulp_events.errors import PulpError
+from pulp_events.codec import TYPES, type_of
+from pulp_events.errors import BadInput, PulpError
 from pulp_events.events import Event
+from pulp_events.filters import kind_of
 from pulp_events.log import Log, TimedLog
 from pulp_events.task import Position
 
 from pulp_runtime.telemetry.catalog import APPEND_FAILURES, APPEND_SECONDS
 from pulp_runtime.telemetry.metric import Meter
-
-_PREFIX = "org.pulpproject.task."
 
 
 class MeteredLog:
@@ -20,13 +19,18 @@ class MeteredLog:
     def __init__(self, log: Log, meter: Meter) -> None:
         self._log = log
         self._meter = meter
+        # A series that begins with its first failure has no increase there, and so raises no alert.
+        for wire_type in TYPES.values():
+            meter.count(APPEND_FAILURES, kind_of(wire_type), by=0)
 
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
-        kind = type_of(event).removeprefix(_PREFIX).partition(".")[0]
+        kind = kind_of(type_of(event))
         began_s = time.perf_counter()
         try:
             position = await self._log.append(event, partition)
+        except BadInput:  # the event is what is wrong, not the log
+            raise
         except PulpError:
             self._meter.count(APPEND_FAILURES, kind)
             raise
