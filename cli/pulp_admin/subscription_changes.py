@@ -1,6 +1,6 @@
 """`pulp-admin subscriptions create`, `test`, `pause`, `resume`, `redeliver`, `rotate-secret`, `delete`."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
@@ -16,6 +16,7 @@ from pulp_admin.app import App, with_app
 from pulp_admin.audit_options import KINDS, SINCE
 from pulp_admin.errors import Failure
 from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.spans import time_of
 from pulp_admin.subscription_pages import (
     ALL,
     find_subscription,
@@ -176,12 +177,20 @@ def redeliver(app: App, name: str, since: str | None, is_sure: bool) -> None:
 def rotate_secret(app: App, name: str, overlap_s: int, is_sure: bool) -> None:
     """Create a new secret, and print it. It is not shown again.
 
-    During the overlap each request has two signatures, so the receiver can change its secret at any time.
+    During the overlap each request has two signatures, so the receiver can change its secret at any time. At most two
+    secrets sign: another rotation within the overlap ends the older one.
     """
     found = find_subscription(app.client, name)
+    older_until = time_of(found.get("previous_secret_until"))
     if not overlap_s:
         confirm(
             f"Let the secret of {name!r} end at once? The receiver refuses all until it has the new one.",
+            is_sure=is_sure,
+        )
+    elif older_until is not None and older_until > datetime.now(UTC):
+        confirm(
+            f"An older secret of {name!r} signs until {found['previous_secret_until'][:19]}Z, and would end at once. A"
+            " receiver that has not taken the present one yet refuses all until it has the new one. Go on?",
             is_sure=is_sure,
         )
     made = dict(app.client.create(path_of_subscription(found, "rotate-secret"), {"overlap_seconds": overlap_s}))

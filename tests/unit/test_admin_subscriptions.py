@@ -173,6 +173,19 @@ def test_what_asks_changes_nothing_without_a_terminal(server: Server, tmp_path: 
     assert server.asked == []
 
 
+def test_a_rotation_that_ends_a_secret_which_still_signs_asks_first(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver may have that one alone, for example where the newest was printed and lost."""
+    monkeypatch.setitem(CHAT, "previous_secret_until", "9998-01-02T03:04:05.000000Z")
+    assert admin(tmp_path, server, "subscriptions", "rotate-secret", "chat") == 64
+    assert server.asked == []
+    told = " ".join(capsys.readouterr().err.split())
+    assert "An older secret of 'chat' signs until 9998-01-02T03:04:05Z, and would end at once." in told
+    assert admin(tmp_path, server, "subscriptions", "rotate-secret", "chat", "--yes") == 0
+    assert server.asked == [("POST", "ID/rotate-secret/", {"overlap_seconds": 86_400})]
+
+
 def test_the_pages_show_how_it_is(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, server, "subscriptions", "list") == 0
     assert capsys.readouterr().out.splitlines()[1].split() == [
