@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from threading import Thread
 from typing import Any, ClassVar, Final
 
-from pulp_console.escaping import one_line
+from pulp_console.escaping import one_line, plain
 from pulp_console.output import cropped
 from rich.text import Text
 from textual import on
@@ -341,7 +341,7 @@ class TopScreen(App[Exception]):
         if refusal is None:
             self.notify("The task was asked to stop.")
         else:
-            self.notify(refusal, severity="error", timeout=10, markup=False)
+            self.notify(plain(refusal), severity="error", timeout=10, markup=False)
         self._feed.look_soon()
 
     def _ask(self, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
@@ -351,8 +351,8 @@ class TopScreen(App[Exception]):
             try:
                 answer = call()
             except Failure as failure:
-                first, message = failure.message.strip().partition("\n")[0], failure
-                self.post_message(_Then(lambda: self.notify(first or str(message), severity="error", markup=False)))
+                told = plain(failure.message.strip().partition("\n")[0] or str(failure))
+                self.post_message(_Then(lambda: self.notify(told, severity="error", markup=False)))
             except Exception as error:  # at the edge of the thread: the screen ends with it
                 self.ended(error)
             else:
@@ -393,7 +393,7 @@ class TopScreen(App[Exception]):
         elif self._why_not is None:
             word, colour = "live", "green"
         else:
-            word, colour = self._why_not, "red"
+            word, colour = one_line(self._why_not), "red"
         room = max(10, self.size.width - 4)
         scope = "all tasks" if self._feed.shows_all else "tasks that have not ended"
         if self._wanted:
@@ -449,4 +449,4 @@ def _lines(lines: list[str], marks: str = "") -> Text:
 
 def _with_why(text: str, why: Mapping[str, Any]) -> Text:
     reasons = [f"{each['message']} {each['advice']}" for each in why["reasons"]] or [str(why["message"])]
-    return Text(f"{text}\n\nIt waits:\n" + "\n".join(reasons))
+    return Text(plain(f"{text}\n\nIt waits:\n" + "\n".join(reasons)))

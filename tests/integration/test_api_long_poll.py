@@ -38,7 +38,8 @@ class Place:
 async def place(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Place]:
     await add_admin(database)
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
-    async with api_process(backend.kafka, database, topics, tmp_path) as api:
+    settings = {"PULP_API_STREAMS_PER_ADDRESS": "2"}
+    async with api_process(backend.kafka, database, topics, tmp_path, settings=settings) as api:
         made = Place(backend, database, topics, log, api)
         await made.happens(accepted(TASK), started(TASK))
         yield made
@@ -72,6 +73,19 @@ async def test_the_next_change(place: Place) -> None:
             await place.happens(progress(TASK, sequence=version))
             await asyncio.wait([waiting], timeout=0.2)
         assert first < (await waiting).json()["version"] <= version
+
+
+async def test_a_client_that_has_gone_waits_no_more(place: Place) -> None:
+    """One whose patience ends before its `wait` asks again and again, and must not be refused for that."""
+    async with asyncio.timeout(LIMIT_S):
+        async with place.api.client() as client:
+            for _ in range(2):
+                with pytest.raises(httpx.ReadTimeout):
+                    await client.get(f"{PATH}?wait=60s", timeout=1)
+        async with asyncio.timeout(20), place.api.client() as client:
+            while (answer := await client.get(f"{PATH}?wait=1ms")).status_code != 200:
+                assert answer.status_code == 429, answer.text
+                await asyncio.sleep(0.2)
 
 
 async def test_what_nobody_can_wait_for(place: Place) -> None:

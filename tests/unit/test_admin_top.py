@@ -376,6 +376,24 @@ async def test_enter_tells_all_about_a_task_and_why_it_waits() -> None:
         assert len(app.screen_stack) == 1
 
 
+async def test_no_text_of_the_server_reaches_the_terminal_as_a_command() -> None:
+    """A resource, a code of an error and a record that cannot be projected may hold anything."""
+    evil = "evil\x1b[2J\x1b]0;mine\x07\x9b31m"
+    app = screen(task(A, "waiting"), feed=Fake(why=f"It needs repository:{evil} too.", refusal=f"No: {evil}"))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        app.connected(f"the server says {evil}")
+        await until(pilot, lambda: "the server says" in text_of(app))
+        seen = app.export_screenshot()
+        await pilot.press("enter")
+        await until(pilot, lambda: "It waits" in text_of(app))
+        seen += app.export_screenshot()
+        await pilot.press("escape", "c", "y")
+        await until(pilot, lambda: "No: evil" in text_of(app))
+        seen += app.export_screenshot()
+    assert "evil␛[2J" in html.unescape(seen)
+    assert not {"\x1b", "\x07", "\x9b"} & set(html.unescape(seen))
+
+
 async def test_help_explains_the_keys_and_slash_finds() -> None:
     app = screen(task(A), task(B, name="publish"))
     async with app.run_test(size=(80, 24)) as pilot:

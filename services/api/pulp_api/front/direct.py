@@ -43,6 +43,11 @@ class Direct:
         return self._cycle.scope["method"] == "GET"
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+        return self._is_lost
+
+    @property
     def continues(self) -> bool:
         """Whether something was left behind."""
         return self._rest is not None

@@ -15,6 +15,7 @@ from pulp_events.task import FINAL
 from pulp_projections.reading.queries import TaskRow
 
 from pulp_api.authenticated_call import AuthenticatedCall
+from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.recent_events import RecentSpan
 from pulp_api.streaming.streamed_events import Choice
@@ -47,7 +48,8 @@ PARAMETERS: Final = (
 
 
 async def wait_as_asked(call: AuthenticatedCall, request: Request, task_id: UUID) -> None:
-    """Wait as the query asks: until the task has ended or changed, the time is over, or the process ends.
+    """Wait as the query asks: until the task has ended or changed, the time is over, the process ends, or the client
+    goes: one that is more impatient than its `wait` must not use up its streams.
 
     It counts as an event stream. Raises `BadInput`, `MissingTask`, `QuotaExceeded`, `TooManyStreams`, `NoSeat`.
     """
@@ -68,7 +70,8 @@ async def wait_as_asked(call: AuthenticatedCall, request: Request, task_id: UUID
     seat = await seat_of(call)
     try:
         async with asyncio.timeout(patience_s):
-            await _over(call, before, until, [shown.get(each, 0) for each in range(call.service.partitions)])
+            start = [shown.get(each, 0) for each in range(call.service.partitions)]
+            await _over(call, before, until, start, request.scope.get(DIRECT))
     except (TimeoutError, LogError, ReadError):
         return  # the read that follows gives the answer
     finally:
@@ -76,13 +79,15 @@ async def wait_as_asked(call: AuthenticatedCall, request: Request, task_id: UUID
         call.quotas.close_stream(call.asking)
 
 
-async def _over(call: AuthenticatedCall, before: TaskRow, until: str, start: list[int]) -> None:
-    """Read the task again after each event that may have changed it, from these offsets on."""
+async def _over(call: AuthenticatedCall, before: TaskRow, until: str, start: list[int], direct: Direct | None) -> None:
+    """Read the task again after each event that may have changed it, from these offsets on; until the client goes."""
     hub: Hub = call.request.app.state.hub
     types = (TYPES[Finished],) if until == "final" else ()
     choice = Choice(Filter(tasks=(before.task_id,), types=types))
     async with aclosing(hub.items(start)) as items:
         async for item in items:
+            if direct is not None and direct.is_lost:
+                return
             events = item.candidates(choice) if isinstance(item, RecentSpan) else item
             ends = {event.partition: event.offset + 1 for event in events if choice.is_sent(event)}
             if not ends:
