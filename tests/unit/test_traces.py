@@ -37,6 +37,7 @@ async def traced() -> AsyncIterator[tuple[Collector, Tracing]]:
         (PARENT, True),
         (PARENT.replace("00-", "01-", 1) + "-what a later version adds", True),
         (f"00-{TRACE}-{ABOVE}-03", True),
+        (PARENT + "-which this version does not have", False),
         (f"00-{TRACE}-{ABOVE}-00", False),  # not sampled
         (f"ff-{TRACE}-{ABOVE}-01", False),
         (f"00-{'0' * 32}-{ABOVE}-01", False),
@@ -213,8 +214,9 @@ async def test_one_request_in_twenty_is_traced_unless_the_variables_say_otherwis
     if is_left_out is not None and chosen is not None:
         context = [(b"host", b"x"), (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
         assert not any(is_left_out({"headers": context}) for _ in range(1000))
-        kept = sum(not is_left_out({"headers": context[:1]}) for _ in range(20_000))
-        assert abs(kept - 20_000 * chosen) < 250  # eight standard deviations
+        for none in (context[:1], [(b"traceparent", b"\xff garbage")]):
+            kept = sum(not is_left_out({"headers": none}) for _ in range(20_000))
+            assert abs(kept - 20_000 * chosen) < 250  # eight standard deviations
 
 
 async def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

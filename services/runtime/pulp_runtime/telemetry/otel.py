@@ -26,7 +26,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 
 from pulp_runtime.telemetry.tracing import OFF, Attributes, Kind, Span
 
-_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED: Final = 1
 SHARE: Final = 0.05
 """The share of requests without a context that is traced if OTEL_TRACES_SAMPLER is not set: more would cost small tasks
@@ -46,7 +46,7 @@ _KINDS: Final = {
 def context_of(traceparent: str | None) -> SpanContext | None:
     """The context that a `traceparent` holds; None for a text that holds none, and for a trace that is not sampled."""
     found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
-    if found is None or found[1] == "ff" or not int(found[4], 16) & _SAMPLED:
+    if found is None or found[1] == "ff" or (found[1] == "00" and found[5]) or not int(found[4], 16) & _SAMPLED:
         return None
     context = SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=TraceFlags(_SAMPLED))
     return context if context.is_valid else None
@@ -158,8 +158,12 @@ class OtelTracing:
 
 
 def _is_left_out(scope: Mapping[str, Any]) -> bool:
-    """Whether no span is made for a request: for most of those that bring no context."""
-    return random() >= SHARE and all(name != b"traceparent" for name, _ in scope["headers"])
+    """Whether no span is made for a request: for most of those that bring no context. Garbage is none: it would have
+    each request of a client traced.
+    """
+    return random() >= SHARE and not any(
+        name == b"traceparent" and _TRACEPARENT.fullmatch(value.decode("latin-1")) for name, value in scope["headers"]
+    )
 
 
 class TraceIds(logging.Filter):
