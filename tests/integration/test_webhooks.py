@@ -306,6 +306,28 @@ async def test_after_the_limit_it_is_parked_and_goes_on_from_there_when_resumed(
         assert [each.event_id for each in receiver.taken if each.body["subject"] == str(task_id)] == expected
 
 
+async def test_the_log_of_deliveries_is_bounded_although_the_deliverer_is_restarted_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulp_processor.delivering.courier._KEPT_DELIVERIES", 2)
+    made: dict[str, Any] = {}
+
+    async def kept() -> int:
+        return int((await world.ask(made, "deliveries/?limit=1"))["count"])
+
+    async with endpoint() as receiver:
+        for number in range(1, 5):
+            async with world.delivering():
+                if not made:
+                    made = await world.create(receiver.url())
+                    secret_of(made, receiver)
+                await world.tell(accepted(new_id()))
+                await world.until(made, lambda each, number=number: each["delivered"] == number)
+                async with asyncio.timeout(30):
+                    while await kept() != min(number, 2):  # noqa: ASYNC110  # it is pruned after the delivery is shown
+                        await asyncio.sleep(0.02)
+
+
 async def test_where_the_log_was_cut_it_is_parked_and_says_how_to_go_on(world: World) -> None:
     async with endpoint() as receiver, world.delivering():
         made = await world.create(receiver.url())

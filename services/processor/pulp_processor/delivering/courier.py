@@ -116,7 +116,7 @@ class Courier:
         self._held_bytes = 0
         self._answered: list[_Answered] = []
         self._sending: set[asyncio.Task[None]] = set()
-        self._unpruned = 0
+        self._unpruned = _PRUNE_EVERY  # at first too: those that come after short ones would else never prune
 
     def wake(self) -> None:
         """Wake up: there may be new events."""
