@@ -29,7 +29,6 @@ def event(offset: int, *, task: UUID = TASKS[0], size: int = 10) -> StreamedEven
     return StreamedEvent(
         partition=0,
         offset=offset,
-        timestamp_ms=0,
         type="org.pulpproject.task.progress.v1",
         task_id=task,
         accepted=None,

@@ -20,7 +20,6 @@ class StreamedEvent(Struct, kw_only=True):
 
     partition: int
     offset: int
-    timestamp_ms: int
     type: str
     """The event's type, or `undecodable`."""
     task_id: UUID | None
@@ -42,19 +41,17 @@ class Choice(Struct, frozen=True):
     """What a stream sends: all streams with the same choice send the same bytes."""
 
     wanted: Filter
-    since_ms: int = 0
-    """Only events appended at this time or later."""
     is_named: bool = True
     """Whether server-sent events are named by the event's type; otherwise all are `message`."""
 
     def asks_for_origin(self, event: StreamedEvent) -> bool:
         """Whether the event can only be judged by its task's origin."""
-        return event.timestamp_ms >= self.since_ms and self.wanted.asks_for_origin(event.type, event.task_id)
+        return self.wanted.asks_for_origin(event.type, event.task_id)
 
     def is_sent(self, event: StreamedEvent) -> bool:
         """Whether the event is sent. Its origin has to be known if the choice asks for it."""
         origin = None if event.origin is UNSET else event.origin
-        return event.timestamp_ms >= self.since_ms and self.wanted.matches(event.type, event.task_id, origin)
+        return self.wanted.matches(event.type, event.task_id, origin)
 
     def lines(self, event: StreamedEvent) -> tuple[bytes, ...]:
         """The server-sent event without its id, which comes first. Not joined: the data may be a megabyte."""
@@ -88,7 +85,6 @@ def streamed(record: Record) -> StreamedEvent:
     return StreamedEvent(
         partition=record.partition,
         offset=record.offset,
-        timestamp_ms=record.timestamp_ms,
         type=name,
         task_id=task_id_of(record.key),
         accepted=accepted,

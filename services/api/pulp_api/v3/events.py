@@ -121,10 +121,7 @@ def choice_of(query: QueryParams) -> Choice:
         actors=tuple(query.getlist("actor")),
         groups=tuple(map(_group, query.getlist("group"))),
     )
-    since = query.get("since")
-    start = None if since is None else parse_start(with_plus(since))
-    since_ms = _milliseconds(start) if isinstance(start, datetime) else 0
-    return Choice(wanted, since_ms, names == "type")
+    return Choice(wanted, names == "type")
 
 
 def _visible(call: AuthenticatedCall) -> VisibleTasks | None:
