@@ -202,9 +202,9 @@ update subscription_deliveries
 -- All but the latest deliveries; what is tried again stays.
 delete from subscription_deliveries
  where subscription_id = %(subscription_id)s and outcome not in ('retried', 'pending')
-   and (last_at, delivery_id) < (select last_at, delivery_id from subscription_deliveries
-                                  where subscription_id = %(subscription_id)s
-                                  order by last_at desc, delivery_id desc offset %(most)s limit 1);
+   and (last_at, delivery_id) <= (select last_at, delivery_id from subscription_deliveries
+                                   where subscription_id = %(subscription_id)s
+                                   order by last_at desc, delivery_id desc offset %(most)s limit 1);
 
 -- origins --
 -- What the filters of subscriptions ask about tasks, and whose they are.
