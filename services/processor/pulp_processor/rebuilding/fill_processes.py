@@ -19,7 +19,7 @@ from pulp_processor.rebuilding.fill import Filler, Share, fill_share
 _MOST: Final = 4
 """With more processes Postgres would have too little left for everybody else."""
 _NICENESS: Final = 19
-"""Live processes on the same machine come first: at their priority a rebuild took 44 % of the live projection's rate."""
+"""Live processes on the same machine come first: at their priority a rebuild took 44 % of the projection's rate."""
 # Forked processes share the memory of what this one has imported.
 _context: Final[Any] = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
