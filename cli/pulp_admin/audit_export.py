@@ -95,7 +95,7 @@ class ExportFiles:
                 raise ValueError("written by something else")
         except FileNotFoundError:
             raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise Failure(f"{self._kept} cannot be read: remove it and {self.part}, and export anew.", DATA) from None
         is_named = found.is_complete and self.target.exists()  # and killed just before this was forgotten
         if not is_named and (self.part.stat().st_size if self.part.exists() else -1) < found.size_bytes:

@@ -186,7 +186,9 @@ def test_a_ring_of_verifier_keys() -> None:
     second = NoteSigner(SIGNER.name, b"2" * 32)
     ring = KeyRing.parse(f"# ours\n{SIGNER.verifier.vkey}\n{second.verifier.vkey}\n", "it")
     assert ring.open(checkpoint(7, SIGNER), 0) == ring.open(checkpoint(7, second), 0)
-    for wrong in ("", "{}", "nonsense", f"{SIGNER.verifier.vkey}\n{VKEY}\n", f"{SIGNER.verifier.vkey}\n" * 2):
+    endless = '{"format": "pulp-tasks/keys/v1", "keys": [{"vkey": "' + VKEY + '", "after": {"0": Infinity}}]}'
+    twice = f"{SIGNER.verifier.vkey}\n" * 2
+    for wrong in ("", "{}", "nonsense", f"{SIGNER.verifier.vkey}\n{VKEY}\n", twice, endless, '{"a":' * 100_000):
         with pytest.raises(KeyFault, match="it does not hold verifier keys"):
             KeyRing.parse(wrong, "it")
 

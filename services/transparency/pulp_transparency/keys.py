@@ -52,7 +52,7 @@ class KeyRing(NamedTuple):
             else:
                 ring = cls._of_json(json.loads(text))
             return ring._checked()
-        except (ValueError, KeyError, TypeError, AttributeError, KeyFault) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, KeyFault) as error:
             raise KeyFault(
                 f"{place} does not hold verifier keys: {error}. Expected is what pulp-tasks audit keygen writes, or"
                 " verifier keys (NAME+ID+KEY), one a line"
