@@ -23,7 +23,7 @@ from pulp_archive.errors import (
     ArchiveInUse,
     ArchiveUnusable,
 )
-from pulp_archive.manifest import ArchivedSpan
+from pulp_archive.manifest import ArchivedSpan, Manifest, NotManifest
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
 from pulp_archive.stores import FolderStore, store_of
@@ -183,6 +183,26 @@ def test_a_manifest_that_is_missing_or_altered_is_named(folder: Path) -> None:
             Archive.open(str(folder))
     path.unlink()
     with pytest.raises(ArchiveDamaged, match=f"{path} is missing"):
+        Archive.open(str(folder))
+
+
+def test_no_bit_of_a_manifest_ends_a_command_unexpectedly(folder: Path) -> None:
+    """A letter whose highest bit has changed is no UTF-8."""
+    path = folder / "0" / "manifest.json"
+    whole = path.read_bytes()
+    sound = Archive.open(str(folder)).manifests[0]
+    for at in range(len(whole)):
+        for bit in range(8):
+            changed = whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]
+            try:
+                assert Manifest.decode(changed, 0) == sound  # as where a blank between two words has changed
+            except NotManifest:
+                continue
+    path.write_bytes(whole.replace(b"pulp-tasks", b"pulp\xadtasks"))
+    with pytest.raises(ArchiveDamaged, match=f"{path} was altered"):
+        Archive.open(str(folder))
+    path.write_bytes(b'{"format":' * 100_000)
+    with pytest.raises(ArchiveDamaged, match=f"{path} was altered"):
         Archive.open(str(folder))
 
 

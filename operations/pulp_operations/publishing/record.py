@@ -65,7 +65,7 @@ def read_record(publication: Path) -> Record | None:
     """None if the record is missing or unreadable: such a publication never counts as unchanged."""
     try:
         return msgspec.json.decode((publication / RECORD).read_bytes(), type=Record)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -6,6 +6,7 @@ from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
+from pulp_events.plain_words import REFUSALS
 
 FORMAT: Final = "pulp-tasks/archive/v1"
 FILE: Final = "manifest.json"
@@ -68,7 +69,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         """The manifest of a file. Raises `NotManifest`."""
         try:
             found = msgspec.json.decode(data, type=cls)
-        except msgspec.MsgspecError as error:
+        except REFUSALS as error:
             raise NotManifest("it is not the JSON of a manifest") from error
         if found.format != FORMAT:
             raise NotManifest(f"its format is {found.format!r}, and this release reads {FORMAT!r}")

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
+from pulp_events.plain_words import REFUSALS
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 from pulp_projections.reading.unblocked import UNBLOCKED_AT
 
@@ -107,7 +108,7 @@ def _object(name: str, text: str) -> str:
     """JSON in the form in which Postgres takes it."""
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except REFUSALS:
         found = None
     if not isinstance(found, dict):
         raise FieldErrors({name: ['Enter a JSON object, such as {"feed": "URL"}.']})
