@@ -51,6 +51,19 @@ class ExportProgress:
     is_complete: bool = False
     is_gzip: bool = False
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether each field has its type: it may come from a file."""
+        numbers, words = (self.size_bytes, self.events), (self.cursor, self.end)
+        return (
+            self.format in FORMATS
+            and isinstance(self.params, dict)
+            and all(type(each) is int and each >= 0 for each in numbers)
+            and all(each is None or isinstance(each, str) for each in words)
+            and isinstance(self.is_complete, bool)
+            and isinstance(self.is_gzip, bool)
+        )
+
     def packed(self, content: bytes) -> bytes:
         """What is written for a page. Each is a member of its own of the gzip file, so that a cut export goes on."""
         return gzip.compress(content, mtime=0) if self.is_gzip else content
@@ -91,7 +104,7 @@ class ExportFiles:
         """The progress of an interrupted export. Raises `Failure`."""
         try:
             found = ExportProgress(**json.loads(self._kept.read_bytes()))
-            if found.format not in FORMATS or type(found.size_bytes) is not int or not isinstance(found.params, dict):
+            if not found.is_sound:
                 raise ValueError("written by something else")
         except FileNotFoundError:
             raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None

@@ -213,7 +213,7 @@ def test_exports_that_cannot_begin(
     (tmp_path / "cut.part").write_text("{}\n")
     (tmp_path / "cut.part.json").write_text(json.dumps({"format": "jsonl", "params": {}, "size_bytes": 99}))
     (tmp_path / "torn.part.json").write_text("{")
-    (tmp_path / "odd.part.json").write_text(json.dumps({"format": "jsonl", "params": {}, "size_bytes": "9"}))
+    (tmp_path / "odd.part.json").write_text(json.dumps({"format": "jsonl", "params": {}, "cursor": 9}))
     command = [text.format_map(names) for text in given]
     assert admin(tmp_path, Audit([entry(0)]), "audit", "export", *command) in (64, 65)
     assert says.format_map(names) in " ".join(capsys.readouterr().err.split())
