@@ -92,11 +92,16 @@ class TaskReader:
             count = await queries.count_history(connection, task_id)
         if count is None:
             raise MissingTask(task_id, lag)
-        page = _page(found, limit)
-        return HistoryPage(page, len(found) > len(page), count, lag)
+        page = entries_of_page(found, limit)
+        return HistoryPage(page, has_more(found, page), count, lag)
 
 
-def _page(found: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
+def has_more(found: Sequence[HistoryEntry], page: Sequence[HistoryEntry]) -> bool:
+    """Whether events may follow a page: further ones were found, or the search has ended for their bytes alone."""
+    return len(found) > len(page) or sum(len(entry.event) for entry in found) >= queries.HISTORY_BYTES
+
+
+def entries_of_page(found: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
     """The entries that fit a page by number and by bytes: at least one, if one was found."""
     page: list[HistoryEntry] = []
     left = queries.HISTORY_BYTES
