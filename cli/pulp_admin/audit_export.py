@@ -33,6 +33,13 @@ _COMPRESSED: Final = frozenset({"bz2", "xz", "zst", "zstd", "lz4", "br", "zip", 
 """Endings that promise a compression which an export does not have."""
 
 
+_KINDS: Final = {
+    **{"format": str, "params": dict, "size_bytes": int, "events": int, "is_complete": bool, "is_gzip": bool},
+    **{"cursor": str | None, "end": str | None},
+}
+"""Of the fields of an `ExportProgress`."""
+
+
 @dataclass(frozen=True)
 class ExportProgress:
     """The progress of an export. It is stored next to the file, and records the part of the file that is certainly
@@ -51,18 +58,14 @@ class ExportProgress:
     is_complete: bool = False
     is_gzip: bool = False
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether each field has its type: it may come from a file."""
-        numbers, words = (self.size_bytes, self.events), (self.cursor, self.end)
-        return (
-            self.format in FORMATS
-            and isinstance(self.params, dict)
-            and all(type(each) is int and each >= 0 for each in numbers)
-            and all(each is None or isinstance(each, str) for each in words)
-            and isinstance(self.is_complete, bool)
-            and isinstance(self.is_gzip, bool)
-        )
+    @classmethod
+    def of(cls, value: Any) -> "ExportProgress":
+        """The progress that a file holds. Raises `ValueError` or `TypeError` for anything else."""
+        found = cls(**value)
+        given: dict[str, Any] = asdict(found)
+        if found.format not in FORMATS or any(not isinstance(given[name], kind) for name, kind in _KINDS.items()):
+            raise ValueError("not the progress of an export")
+        return found
 
     def packed(self, content: bytes) -> bytes:
         """What is written for a page. Each is a member of its own of the gzip file, so that a cut export goes on."""
@@ -103,9 +106,7 @@ class ExportFiles:
     def kept(self) -> ExportProgress:
         """The progress of an interrupted export. Raises `Failure`."""
         try:
-            found = ExportProgress(**json.loads(self._kept.read_bytes()))
-            if not found.is_sound:
-                raise ValueError("written by something else")
+            found = ExportProgress.of(json.loads(self._kept.read_bytes()))
         except FileNotFoundError:
             raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None
         except (ValueError, TypeError, RecursionError):

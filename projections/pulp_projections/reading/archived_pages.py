@@ -47,7 +47,7 @@ async def read_page(
     if not missing.months or archive is None:
         return await audit.read_page(connection, wanted, starts, stops, limit=limit)
     places = await audit.find_places(connection, wanted, starts, stops, limit)
-    ends, cut_at = dict(stops), list[datetime]()
+    ends, cut_at = dict(stops), dict[int, datetime]()
     archived: dict[tuple[int, int], AuditedEvent] = {}
     for partition, stop in stops.items():
         first, last = max(starts.get(partition, 0), missing.first(partition)), min(stop - 1, missing.last(partition))
@@ -57,9 +57,9 @@ async def read_page(
         archived |= {(entry.partition, entry.record_offset): entry for entry in scanned.entries}
         if scanned.reached <= last:
             ends[partition] = scanned.reached
-            cut_at.append(scanned.time)
+            cut_at[partition] = scanned.time
     places = [*places, *(_place(entry) for entry in archived.values())]
-    before = _stops(places, ends, min(cut_at, default=None))
+    before = _stops(places, ends, cut_at)
     cut = audit.cut_page((each for each in _in_order(places) if each.offset < before[each.partition]), before, limit)
     of_history = [each for each in cut.places if (each.partition, each.offset) not in archived]
     found = {(each.partition, each.record_offset): each for each in await audit.read_entries(connection, of_history)}
@@ -71,10 +71,18 @@ def _in_order(places: Iterable[EventPlace]) -> list[EventPlace]:
     return sorted(places, key=lambda each: (each.partition, each.offset))
 
 
-def _stops(places: Sequence[EventPlace], ends: Mapping[int, int], time: datetime | None) -> dict[int, int]:
+def _stops(places: Sequence[EventPlace], ends: Mapping[int, int], cut_at: Mapping[int, datetime]) -> dict[int, int]:
     """Where a page ends: in a partition whose scan has stopped, there; in all others, before anything later than
-    that."""
-    found = dict(ends)
+    that.
+
+    Where a clock ran backwards, that is later than what the scan stopped at: the latest of what came before counts,
+    since otherwise a page could end where it began.
+    """
+    found, latest = dict(ends), dict(cut_at)
+    for place in places:
+        if place.partition in latest and place.offset < ends[place.partition]:
+            latest[place.partition] = max(latest[place.partition], place.time)
+    time = min(latest.values(), default=None)
     for place in places if time is not None else ():
         if time is not None and place.time > time:
             found[place.partition] = min(found[place.partition], place.offset)
