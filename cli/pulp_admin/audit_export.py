@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -94,8 +95,8 @@ class ExportFiles:
         """Write the head of a new export, and return its progress. Raises `Failure` if the name is taken."""
         if self._kept.exists():
             raise Failure(
-                f"An export to {self.target} was cut. To continue it: pulp-admin audit export --to {self.target}"
-                f" --resume. To begin anew, remove {self._kept} first.",
+                f"An export to {self.target} was cut. To continue it: {self._resume}. To begin anew, remove"
+                f" {self._kept} first.",
                 DATA,
             )
         if self.target.exists():
@@ -124,7 +125,12 @@ class ExportFiles:
     @property
     def how_to_go_on(self) -> str:
         """What to say of an export that was cut."""
-        return f"What was written stays; to continue: pulp-admin audit export --to {self.target} --resume"
+        return f"What was written stays; to continue: {self._resume}"
+
+    @property
+    def _resume(self) -> str:
+        """The command, as a shell takes it."""
+        return f"pulp-admin audit export --to {shlex.quote(str(self.target))} --resume"
 
     def forget(self) -> None:
         """Remove the files of an export that has not written any event."""

@@ -239,7 +239,7 @@ def test_an_export_that_is_refused_leaves_nothing_to_continue(
 def test_an_export_whose_server_goes_away_says_how_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit, target = Audit([entry(offset) for offset in range(25)]), tmp_path / "audit.jsonl"
+    audit, target = Audit([entry(offset) for offset in range(25)]), tmp_path / "of november.jsonl"
     is_away = [False, True]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -249,7 +249,7 @@ def test_an_export_whose_server_goes_away_says_how_it_goes_on(
 
     assert admin(tmp_path, answer, "audit", "export", "--to", str(target)) == 77
     told = " ".join(capsys.readouterr().err.split())
-    assert f"What was written stays; to continue: pulp-admin audit export --to {target} --resume" in told
+    assert f"What was written stays; to continue: pulp-admin audit export --to '{target}' --resume" in told
     assert admin(tmp_path, answer, "audit", "export", "--to", str(target), "--resume") == 0
     assert target.read_bytes().count(b"\n") == 25
 
