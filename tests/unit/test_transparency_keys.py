@@ -75,6 +75,7 @@ def test_a_key_is_not_replaced_from_a_folder_without_a_log(tmp_path: Path) -> No
     assert isinstance(result.exception, KeyFault)
     assert "has no checkpoint" in str(result.exception)
     assert (read_signer(key), len(KeyRing.read(ring).keys)) == (first, 1)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_plain_list_of_keys_is_shown_without_spans(tmp_path: Path) -> None:

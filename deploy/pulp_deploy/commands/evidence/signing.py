@@ -52,16 +52,19 @@ def keygen(
         signer = make_key(place, ring, name)
     else:
         tiles = settings.needed_folder
+        refusal = (  # with another folder than the log's, the keys would tell wrong spans
+            f"{tiles} has no checkpoint, and so does not say from where on a new key signs: name the log's folder with"
+            f" --folder. A key that has signed nothing needs no rotation: remove {place} and {ring}, and make a new one"
+            " with --name"
+        )
+        if not logs_in(tiles):
+            raise KeyFault(refusal)
         with FolderLock(tiles):
             known = KeyRing.read(ring)
             notes = {each: TileFolder(tiles / str(each)).checkpoint() for each in logs_in(tiles)}
             sizes = {each: known.open(note, each).size for each, note in notes.items() if note is not None}
-            if not sizes:  # with another folder than the log's, the keys would tell wrong spans
-                raise KeyFault(
-                    f"{tiles} has no checkpoint, and so does not say from where on a new key signs: name the log's"
-                    f" folder with --folder. A key that has signed nothing needs no rotation: remove {place} and"
-                    f" {ring}, and make a new one with --name"
-                )
+            if not sizes:
+                raise KeyFault(refusal)
             signer = rotate_key(place, ring, sizes)
     report = {"vkey": signer.verifier.vkey, "key": str(place), "keys": str(ring)}
     show(output, report, lambda: [signer.verifier.vkey])
