@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -40,6 +41,19 @@ def as_of_option(command: F) -> F:
     """Add `--as-of`; the value is what the server takes."""
     told = "As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, an OFFSET such as 3:1042 or 0:12,3:1042, a cursor."
     return click.option("--as-of", type=AS_OF, metavar="TIME", help=told)(command)
+
+
+def time_of_moment(as_of: str | None) -> datetime | None:
+    """Until when the durations of unfinished tasks count: now, or the time that was asked for; None if only the server
+    knows the time of the moment, as of an event.
+    """
+    if as_of is None:
+        return datetime.now(UTC)
+    try:
+        time = datetime.fromisoformat(as_of)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
 
 
 def get_then(client: "Client", path: ApiPath, params: Mapping[str, Any], as_of: str | None) -> Any:

@@ -1,7 +1,6 @@
 """`pulp-admin tasks details`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from pulp_console.output import hint, show
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
-from pulp_admin.as_of import AS_OF, nothing_then
+from pulp_admin.as_of import AS_OF, nothing_then, time_of_moment
 from pulp_admin.errors import NotFound, StaleStream
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.not_found import why_not_found_at
@@ -58,7 +57,7 @@ def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: boo
     reasons = app.client.get(api_path("v3", "tasks", known, "why")) if why else None
     if app.output == "wide":
         lines = noted(app.client, [report]) if is_now else [Line(report)]
-        show("table", None, lambda: wide_table(lines, datetime.now(UTC), terminal_width()))
+        show("table", None, lambda: wide_table(lines, time_of_moment(as_of), terminal_width()))
     else:
         show(app.output, report | ({"why": reasons} if why else {}), lambda: render.details(report))
     if reasons is not None and app.output in ("table", "wide"):

@@ -1,7 +1,6 @@
 """`pulp-admin tasks list`, and `repo tasks list`."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -10,7 +9,7 @@ from pulp_console.output import hint, show
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
-from pulp_admin.as_of import as_of_option, get_then
+from pulp_admin.as_of import as_of_option, get_then, time_of_moment
 from pulp_admin.filters import Filters, check_operations, codes_of, filter_options
 from pulp_admin.notes import noted
 from pulp_admin.options import STATES
@@ -58,7 +57,7 @@ def list_(
     reports = _fetched(app, params, _states(filters, show_all=show_all or purged), limit, skip, as_of)
     if not reports:
         check_operations(app.client, filters.operations)
-    _show(app, reports, is_now=as_of is None)
+    _show(app, reports, as_of)
     if not reports and not show_all and not purged and not filters.states:
         had = "have" if as_of is None else "had"
         hint(f"Only tasks that {had} not ended are listed; --all lists all.")
@@ -106,10 +105,10 @@ def _fetched(
     return found
 
 
-def _show(app: App, reports: list[dict[str, Any]], *, is_now: bool = True) -> None:
+def _show(app: App, reports: list[dict[str, Any]], as_of: str | None = None) -> None:
     if app.output == "wide":
-        now = datetime.now(UTC)
-        lines = noted(app.client, reports) if is_now else [Line(report) for report in reports]
-        show("table", None, lambda: wide_table(lines, now, terminal_width()))
+        until = time_of_moment(as_of)
+        lines = noted(app.client, reports) if as_of is None else [Line(report) for report in reports]
+        show("table", None, lambda: wide_table(lines, until, terminal_width()))
     else:
         show(app.output, reports, lambda: render.listing(reports))

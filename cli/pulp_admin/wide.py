@@ -35,8 +35,11 @@ class Line(NamedTuple):
     note: str = ""
 
 
-def wide_table(tasks: Iterable[Line], now: datetime, width: int | None) -> list[str]:
-    """The lines of the table, header first; without a width, all columns in full."""
+def wide_table(tasks: Iterable[Line], now: datetime | None, width: int | None) -> list[str]:
+    """The lines of the table, header first; without a width, all columns in full.
+
+    Durations of unfinished tasks count until `now`; without it they are left out.
+    """
     rows = [_cells(line, now) for line in tasks]
     if not rows:
         return ["No tasks found"]
@@ -60,7 +63,7 @@ def note_of(report: Mapping[str, Any]) -> str:
     return ", ".join(progress_words(report.get("progress")))
 
 
-def _cells(line: Line, now: datetime) -> dict[str, str]:
+def _cells(line: Line, now: datetime | None) -> dict[str, str]:
     report = line.report
     submitted, started, finished = (time_of(report.get(f"{name}_time")) for name in ("submit", "start", "finish"))
     tags = [str(tag) for tag in report.get("tags") or []]

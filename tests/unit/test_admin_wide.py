@@ -72,6 +72,31 @@ def test_how_long_it_waited_and_ran(changes: dict[str, Any], expected: tuple[str
     assert (found["STATE"], found["WAITED"], found["RAN"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("as_of", "spans"),
+    [
+        ("2026-11-28T12:00:35Z", ("5s", "30s")),
+        ("3:1042", ("5s", "-")),  # only the server knows its time
+        ("0:12,3:1042", ("5s", "-")),
+        ("AAAAAAAAAAAAAAAAAAAAAA.12.0", ("5s", "-")),
+    ],
+)
+def test_a_task_of_the_past_has_run_until_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_of: str, spans: tuple[str, str]
+) -> None:
+    """Its durations were counted until now."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["as_of"] == as_of
+        return httpx.Response(200, json=[report()] if request.url.path == "/pulp/api/v2/tasks/" else report())
+
+    for command in (["tasks", "list"], ["tasks", "details", "--task-id", ID.format(0)]):
+        assert admin(tmp_path, answer, "--output", "wide", *command, "--as-of", as_of) == 0
+        header, row = capsys.readouterr().out.splitlines()[-2:]
+        waited, ran = (row[header.index(name) :].split()[0] for name in ("WAITED", "RAN"))
+        assert (waited, ran) == spans
+
+
 def test_the_note_is_the_error_or_what_was_found_out() -> None:
     assert cells(Line(report(error={"description": "no\nroute"})))["NOTE"] == "no route"
     assert cells(Line(report(), "wrong feed"))["NOTE"] == "wrong feed"
