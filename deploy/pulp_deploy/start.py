@@ -11,7 +11,10 @@ from pulp_deploy.extras import missing
 def main() -> Never:
     """Run the command line; exit with 69 if a required package is not installed."""
     try:
-        from pulp_deploy.main import main as run
+        from pulp_console.loading import quiet_interrupts
+
+        with quiet_interrupts():
+            from pulp_deploy.main import main as run
     except ModuleNotFoundError as error:
         if (said := missing(error)) is None:
             raise
