@@ -1,4 +1,4 @@
-"""A resource or tag that an optional argument names is left out with it."""
+"""A resource or tag that names an argument which is left out: its default counts, and without one it is left out too."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -66,3 +66,32 @@ def test_only_what_names_the_missing_argument_is_left_out() -> None:
 def test_a_required_argument_that_is_missing_is_still_refused() -> None:
     with pytest.raises(BadInput, match="count"):
         submitted(loose, {"repo_id": "zoo"})
+
+
+class Zoned(Struct, kw_only=True):
+    zone: str = "eu"
+    rack: int = 7
+    shelf: str | None = None
+
+
+@operation(
+    "zoned",
+    arguments=Zoned,
+    resources=[Resource("zone", "{zone}"), Resource("rack", "{zone}-{rack}"), Resource("shelf", "{rack}-{shelf}")],
+    tags=["zone:{zone}", "shelf:{shelf}"],
+)
+def zoned(context: Context[Zoned]) -> None: ...
+
+
+def test_an_argument_that_is_left_out_has_its_default() -> None:
+    assert submitted(zoned, {}) == (["zone:eu:exclusive", "rack:eu-7:exclusive"], ("zone:eu",))
+    assert submitted(zoned, {"rack": 0})[0] == ["zone:eu:exclusive", "rack:eu-0:exclusive"]
+    assert submitted(zoned, {"zone": "us", "shelf": "top"}) == (
+        ["zone:us:exclusive", "rack:us-7:exclusive", "shelf:7-top:exclusive"],
+        ("zone:us", "shelf:top"),
+    )
+
+
+def test_the_arguments_of_the_task_stay_as_they_were_sent() -> None:
+    data = accepted(drafted(parse(b'{"operation": "zoned", "arguments": {}}'), row_of(zoned)))
+    assert bytes(data.arguments) == b"{}"

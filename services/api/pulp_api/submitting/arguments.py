@@ -71,6 +71,8 @@ class Checker:
         self._remembered = frozenset(name for name, each in properties.items() if is_remembered(each))
         self.optional = frozenset(name for name, each in properties.items() if each.get("default", ...) is None)
         """Arguments that a submission may leave out; they are null then."""
+        self.defaults = {name: each["default"] for name, each in properties.items() if each.get("default") is not None}
+        """The values of arguments that a submission leaves out, as the operation will get them; without null."""
         self._validator = _Validator(schema, format_checker=_FORMATS, registry=Registry())
 
     def check(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:

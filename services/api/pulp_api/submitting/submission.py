@@ -74,9 +74,10 @@ class Draft(NamedTuple):
     @property
     def resource(self) -> str | None:
         """The resource (`TYPE:ID`) whose earlier tasks count: the operation's first exclusive one."""
+        arguments = _with_defaults(self.operation, self.arguments)
         for item in self.operation.resources:
-            if item["access"] == Access.EXCLUSIVE and _is_used(item["id"], self.operation, self.arguments):
-                return f"{item['type']}:{_fill(item['id'], self.arguments, self.operation.name)}"
+            if item["access"] == Access.EXCLUSIVE and _is_used(item["id"], self.operation, arguments):
+                return f"{item['type']}:{_fill(item['id'], arguments, self.operation.name)}"
         return None
 
     @property
@@ -147,8 +148,9 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
 def declared_resources(operation: OperationRow, arguments: Mapping[str, Any]) -> tuple[Resource, ...]:
     """What the operation uses with these arguments, without resources whose optional argument is left out.
 
-    Raises `BadInput` for an argument that is missing.
+    An argument that is left out has its default. Raises `BadInput` for one that is missing.
     """
+    arguments = _with_defaults(operation, arguments)
     return tuple(
         Resource(type=item["type"], id=_fill(item["id"], arguments, operation.name), access=Access(item["access"]))
         for item in operation.resources
@@ -161,6 +163,7 @@ def declared_tags(
 ) -> tuple[str, ...]:
     """The tags of a task that names none; as with resources. Raises `BadInput` for an argument that is missing."""
     if operation.tags is not None:
+        arguments = _with_defaults(operation, arguments)
         used = (tag for tag in operation.tags if _is_used(tag, operation, arguments))
         return tuple(_fill(tag, arguments, operation.name) for tag in used)
     exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
@@ -240,6 +243,12 @@ def arguments_of(text: Raw) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise BadInput("arguments must be a JSON object, such as {}")
     return arguments
+
+
+def _with_defaults(operation: OperationRow, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments as the operation will get them, but for those that are null."""
+    by = checker_of(operation)
+    return arguments if by is None or by.defaults.keys() <= arguments.keys() else {**by.defaults, **arguments}
 
 
 def _is_used(text: str, operation: OperationRow, arguments: Mapping[str, Any]) -> bool:
