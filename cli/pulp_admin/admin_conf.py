@@ -103,7 +103,9 @@ def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]],
     except configparser.ParsingError as error:
         raise _unreadable(path, error.errors[0][0]) from None
     found = {
-        section: {name: ConfigValue(value.strip(), f"{path}, [{section}]") for name, value in parser[section].items()}
+        section: {
+            name: ConfigValue(_without_remark(value), f"{path}, [{section}]") for name, value in parser[section].items()
+        }
         for section in _NAMES
         if parser.has_section(section)
     }
@@ -113,6 +115,12 @@ def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]],
         for each, name in meant.items()
         if name in _NAMES
     ]
+
+
+def _without_remark(value: str) -> str:
+    """The value without a remark: as Pulp 2 reads it, the first semicolon begins one if a blank is before it."""
+    at = value.find(";")
+    return (value[:at] if at > 0 and value[at - 1].isspace() else value).strip()
 
 
 def _unreadable(path: Path, line: int) -> Failure:

@@ -158,7 +158,7 @@ def test_whether_certificates_are_checked(machine: Machine, text: str, verify: b
                 f"[server]\nhost = {host}\n",
                 f"[server]: host = {host!r}: the name or the address of a machine is expected",
             )
-            for host in ("https://h", "h:443", "h/pulp", '"h"', "h ; a comment", "jo@h", "127.0.0.1:443")
+            for host in ("https://h", "h:443", "h/pulp", '"h"', "h # a comment", "jo@h", "127.0.0.1:443")
         ),
     ],
 )
@@ -235,3 +235,12 @@ def test_a_file_that_cannot_be_read(machine: Machine) -> None:
     assert "the configuration is not UTF-8 (the byte at 16): save it in UTF-8" in machine.refused()
     (machine.home / "admin.conf").write_text("[server]\nhost = h\n", encoding="utf-16")
     assert "the configuration is not UTF-8 (the byte at 0): save it in UTF-8" in machine.refused()
+
+
+def test_a_remark_behind_a_value_is_no_part_of_it(machine: Machine) -> None:
+    """A semicolon behind a blank begins one, as in the files that Pulp 2 reads; any other is part of the value."""
+    text = "[server]\nhost = pulp.example.org ; the new one\nport = 8443\t;\nverify_ssl = false ; for now\n"
+    machine.write(machine.home / "admin.conf", text + "[auth]\nusername = jo ; me\npassword = a;b#c # d ; e\n", 0o600)
+    config = machine.read()
+    assert (config.url, config.verify) == ("https://pulp.example.org:8443", False)
+    assert (config.username, config.password) == ("jo", "a;b#c # d ; e")
