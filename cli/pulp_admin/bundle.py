@@ -129,5 +129,4 @@ def _before(client: "Client", task: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _worker(client: "Client", name: str) -> Any:
-    rows = client.get(api_path("v3", "workers"), {"name": name})["results"]
-    return rows[0] if rows else None
+    return client.named(api_path("v3", "workers"), name)

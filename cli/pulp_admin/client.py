@@ -79,6 +79,14 @@ class Client:
             raise Failure(f"The server answered nothing to {path}: is {self._config.url} the Pulp server?", SOFTWARE)
         return found
 
+    def named(self, path: ApiPath, name: str) -> dict[str, Any] | None:
+        """The one of this name in a list; None if there is none.
+
+        The server ignores a filter that is blank, and would give the first one of all.
+        """
+        found = self.get(path, {"name": name})["results"]
+        return next((dict(row) for row in found if row["name"] == name), None)
+
     def pages(self, path: ApiPath, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """All results of a list of the v3 dialect, page by page."""
         offset = 0

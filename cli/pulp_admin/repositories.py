@@ -26,8 +26,8 @@ COUNTS: Final = {
 
 def find(client: "Client", repo_id: str) -> dict[str, Any]:
     """Return the repository. Raises `Failure`, which suggests a similar name."""
-    for row in client.get(ALL, {"name": repo_id})["results"]:
-        return dict(row)
+    if (found := client.named(ALL, repo_id)) is not None:
+        return found
     names = [str(row["name"]) for row in client.pages(ALL, {"fields": "name"})]
     raise Failure(f"There is no repository {repo_id!r}.{suggestion(repo_id, names)} All: pulp-admin repo list", DATA)
 

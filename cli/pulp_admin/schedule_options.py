@@ -105,8 +105,8 @@ def body_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_schedule(client: "Client", name: str) -> dict[str, Any]:
     """The schedule of this name. Raises `Failure`, which suggests a similar name."""
-    for row in client.get(ALL, {"name": name})["results"]:
-        return dict(row)
+    if (found := client.named(ALL, name)) is not None:
+        return found
     names = [str(row["name"]) for row in client.pages(ALL, {"fields": "name"})]
     raise Failure(f"There is no schedule {name!r}.{suggestion(name, names)} All: pulp-admin schedules list", DATA)
 

@@ -35,8 +35,8 @@ name_argument: Final = click.argument("name", shell_complete=subscription_names)
 
 def find_subscription(client: "Client", name: str) -> dict[str, Any]:
     """The subscription of this name. Raises `Failure`, which suggests a similar name."""
-    for row in client.get(ALL, {"name": name})["results"]:
-        return dict(row)
+    if (found := client.named(ALL, name)) is not None:
+        return found
     names = [str(row["name"]) for row in client.pages(ALL)]
     raise Failure(
         f"There is no subscription {name!r}.{suggestion(name, names)} All: pulp-admin subscriptions list", DATA

@@ -79,7 +79,8 @@ class Server:
         if path.endswith("/deliveries/"):
             return httpx.Response(200, json=self._page([DELIVERY]))
         if path == ROOT:
-            found = [] if request.url.params.get("name", "chat") != "chat" else [CHAT]
+            wanted = request.url.params.get("name", "").strip()  # a blank filter is none, as in Pulp 3
+            found = [CHAT] if wanted in ("", "chat") else []
             return httpx.Response(200, json=self._page(found))
         return httpx.Response(200, json={**CHAT, "parked": [PARKED]} if request.method == "GET" else CHAT)
 
@@ -91,6 +92,21 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize(
+    "command",
+    [["show"], ["test"], ["pause"], ["resume"], ["redeliver", "--yes"], ["rotate-secret"], ["delete", "--yes"]],
+)
+def test_a_blank_name_is_that_of_no_subscription(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str
+) -> None:
+    """A script whose variable is empty must not change the first subscription that there is."""
+    server = Server()
+    assert admin(tmp_path, server, "subscriptions", command[0], name, *command[1:]) == 65
+    assert server.asked == []
+    assert f"There is no subscription {name!r}." in capsys.readouterr().err
 
 
 def test_create_sends_what_is_said_and_prints_the_secret_alone(
