@@ -68,6 +68,35 @@ async def test_each_list_and_count_holds_what_the_user_may_see(own: Site) -> Non
         assert (answer.json()["count"], len(answer.json()["results"])) == (1, 1), filtered
 
 
+async def test_the_numbers_are_of_what_the_user_may_see(own: Site) -> None:
+    await task_of(own, "kim", operation="publish")
+    of_jo, attempt = await task_of(own, "jo"), uuid4()
+    for event in (started(of_jo, attempt_id=attempt), finished(of_jo, attempt_id=attempt)):
+        await own.add(event)
+    shared = await task_of(own, "kim")
+    answer = await own.as_user("kim").post(
+        f"{V3}/tasks/{shared}/add_role/", json={"role": "core.task_viewer", "users": ["vi"]}
+    )
+    assert answer.status_code == 201
+    everything = {"completed": {"sync": 1}, "waiting": {"publish": 1, "sync": 1}}
+    expected = {
+        "jo": {"completed": {"sync": 1}},
+        "kim": {"waiting": {"publish": 1, "sync": 1}},
+        "vi": {"waiting": {"sync": 1}},
+        "op": everything,
+        "admin": everything,
+    }
+    for name, operations in expected.items():
+        client = own.as_user(name)
+        counts = (await client.get(f"{V3}/task-counts/")).json()
+        assert counts["operations"] == operations, name
+        assert counts["states"]["waiting"] == sum(operations.get("waiting", {}).values()), name
+        numbers = (await client.get(f"{V3}/statistics/")).json()
+        total = sum(sum(by_name.values()) for by_name in operations.values())
+        assert (sum(numbers["accepted"]), numbers["waiting"][-1]) == (total, counts["states"]["waiting"]), name
+        assert [each["name"] for each in numbers["operations"]] == [*operations.get("completed", {})], name
+
+
 def reads(task_id: UUID) -> Sequence[str]:
     parts = (
         "",

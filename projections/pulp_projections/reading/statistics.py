@@ -1,12 +1,15 @@
-"""Numbers about all tasks: how many there are, and what happened in a span of time."""
+"""Numbers about tasks: how many there are, and what happened in a span of time; of all, or of those in a scope."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from psycopg import AsyncConnection
+from psycopg.sql import SQL
 from pulp_events.task import State
 
+from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.reading", "statistics.sql")
@@ -35,19 +38,20 @@ class Durations(NamedTuple):
     """None if no task was started."""
 
 
-async def counts(connection: AsyncConnection) -> dict[State, dict[str, int]]:
+async def counts(connection: AsyncConnection, scope: Sequence[Condition] = ()) -> dict[State, dict[str, int]]:
     """How many tasks are in each state, by operation; exact."""
     found: dict[State, dict[str, int]] = {state: {} for state in State}
-    for state, operation, tasks in await (await connection.execute(_SQL["counts"])).fetchall():
+    for state, operation, tasks in await _rows(connection, "counts_in_scope" if scope else "counts", {}, scope):
         found[State(state)][operation] = tasks
     return found
 
 
-async def changes(connection: AsyncConnection, *, since: datetime, step: timedelta, steps: int) -> TimeSeries:
+async def changes(
+    connection: AsyncConnection, *, since: datetime, step: timedelta, steps: int, scope: Sequence[Condition] = ()
+) -> TimeSeries:
     """What happened in this number of steps from a time on."""
-    cursor = await connection.execute(_SQL["changes"], {"since": since, "step": step})
     numbers: Counter[tuple[str, str | None, int]] = Counter()
-    for what, time, state, number in await cursor.fetchall():
+    for what, time, state, number in await _rows(connection, "changes", {"since": since, "step": step}, scope):
         # Everything after the start of the last step belongs to it, even if a clock is ahead.
         place = 0 if time is None else min(steps - 1, max(0, (time - since) // step))
         numbers[what, state, place] += number
@@ -65,14 +69,26 @@ async def changes(connection: AsyncConnection, *, since: datetime, step: timedel
     )
 
 
-async def durations(connection: AsyncConnection, *, since: datetime, most: int) -> list[Durations]:
+async def durations(
+    connection: AsyncConnection, *, since: datetime, most: int, scope: Sequence[Condition] = ()
+) -> list[Durations]:
     """By operation, for the tasks that ended since a time; at most the given number of operations, those with most
     tasks first."""
-    cursor = await connection.execute(_SQL["durations"], {"since": since, "most": most})
     return [
         Durations(operation, ended, failed, _pair(waited), None if ran is None or None in ran else _pair(ran))
-        for operation, ended, failed, waited, ran in await cursor.fetchall()
+        for operation, ended, failed, waited, ran in await _rows(
+            connection, "durations", {"since": since, "most": most}, scope
+        )
     ]
+
+
+async def _rows(
+    connection: AsyncConnection, name: str, values: Mapping[str, Any], scope: Sequence[Condition]
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement; it counts the tasks `t` that meet every condition of the scope."""
+    within = SQL(" and ").join([SQL("true"), *(SQL(condition.sql) for condition in scope)])
+    cursor = await connection.execute(SQL(_SQL[name]).format(scope=within), {**values, **parameters_of(scope)})
+    return await cursor.fetchall()
 
 
 def _pair(values: list[float]) -> tuple[float, float]:

@@ -3,13 +3,21 @@
 select state, operation, sum(tasks)::bigint from task_counts
  group by state, operation having sum(tasks) > 0;
 
+-- counts_in_scope --
+-- The same of the tasks in a scope.
+select t.state, t.operation, count(*) from tasks t
+ where t.purged_at is null and {scope}
+ group by t.state, t.operation;
+
 -- changes --
 -- What happened since a time, per step of time: how many tasks were accepted, left the line, stopped running, and how
 -- they ended; and how many waited and ran when the span began. Purged tasks count as well: they happened.
 with seen as materialized (
-    select state, accepted_at, started_at, finished_at from tasks where finished_at >= %(since)s
+    select t.state, t.accepted_at, t.started_at, t.finished_at from tasks t
+     where t.finished_at >= %(since)s and {scope}
      union all
-    select state, accepted_at, started_at, finished_at from tasks where not public.is_final(state))
+    select t.state, t.accepted_at, t.started_at, t.finished_at from tasks t
+     where not public.is_final(t.state) and {scope})
 select 'accepted', date_bin(%(step)s, accepted_at, %(since)s), null, count(*)
   from seen where accepted_at >= %(since)s group by 2
  union all
@@ -34,10 +42,10 @@ select 'ran before', null, null, count(*)
 -- durations --
 -- Of the tasks that ended since a time, by operation: how many, how many failed, and how long the middle one and the
 -- slowest twentieth waited and ran, in seconds. Most tasks first.
-select operation, count(*), count(*) filter (where state = 'failed'),
+select t.operation, count(*), count(*) filter (where t.state = 'failed'),
        percentile_disc(array[0.5, 0.95]) within group
-           (order by extract(epoch from coalesce(started_at, finished_at) - accepted_at)::float8),
+           (order by extract(epoch from coalesce(t.started_at, t.finished_at) - t.accepted_at)::float8),
        percentile_disc(array[0.5, 0.95]) within group
-           (order by extract(epoch from finished_at - started_at)::float8)
-  from tasks where finished_at >= %(since)s
- group by operation order by 2 desc, operation limit %(most)s;
+           (order by extract(epoch from t.finished_at - t.started_at)::float8)
+  from tasks t where t.finished_at >= %(since)s and {scope}
+ group by t.operation order by 2 desc, t.operation limit %(most)s;

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict, cast
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from msgspec import Meta
 from pulp_events.errors import LogError
 from pulp_projections.reading import queries, statistics, trust
@@ -12,10 +12,12 @@ from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.parameters import NUMBER, QueryParameter, names_of, refuse_unknown
 from pulp_api.v3.tasks import WORDS
 
 router = APIRouter(prefix=ROOT)
 MOST_MINUTES: Final = 30 * 24 * 60
+PARAMETERS: Final = [QueryParameter("minutes", {**NUMBER, "minimum": 1, "maximum": MOST_MINUTES, "default": 60})]
 STEPS: Final = 60
 """How many steps a span of statistics has."""
 _MOST_OPERATIONS: Final = 100
@@ -92,11 +94,15 @@ class ReadModelResponse(TypedDict):
 
 
 @router.get("/task-counts/")
-async def count_tasks(call: Authenticated) -> Response:
-    """The exact number of tasks in each state, and by operation. Purged tasks are left out."""
+async def count_tasks(call: Authenticated, request: Request) -> Response:
+    """The exact number of tasks in each state, and by operation. Purged tasks are left out.
+
+    Where only own tasks are visible, viewers and submitters are told of these.
+    """
+    refuse_unknown(request.query_params, ())
     await call.at_least_positions()
     async with call.service.connection() as connection:
-        found = await statistics.counts(connection)
+        found = await statistics.counts(connection, call.scope)
     counts: TaskCountsResponse = {
         "states": {WORDS[state]: sum(by_operation.values()) for state, by_operation in found.items()},
         "operations": {WORDS[state]: by_operation for state, by_operation in found.items() if by_operation},
@@ -105,17 +111,22 @@ async def count_tasks(call: Authenticated) -> Response:
 
 
 @router.get("/statistics/")
-async def read_statistics(call: Authenticated, minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = 60) -> Response:
+async def read_statistics(
+    call: Authenticated, request: Request, minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = 60
+) -> Response:
     """What happened in the last `minutes`, in 60 steps: accepted and ended tasks, those that waited and ran when each
     step ended, and how long tasks waited and ran, by operation. Purged tasks count as well.
+
+    Where only own tasks are visible, viewers and submitters are told of these.
     """
+    refuse_unknown(request.query_params, names_of(PARAMETERS))
     await call.quotas.search(call.asking)
-    step = timedelta(minutes=minutes) / STEPS
+    scope, step = call.scope, timedelta(minutes=minutes) / STEPS
     until = datetime.now(UTC)
     since = until - step * STEPS
     async with call.service.connection() as connection:
-        found = await statistics.changes(connection, since=since, step=step, steps=STEPS)
-        durations = await statistics.durations(connection, since=since, most=_MOST_OPERATIONS)
+        found = await statistics.changes(connection, since=since, step=step, steps=STEPS, scope=scope)
+        durations = await statistics.durations(connection, since=since, most=_MOST_OPERATIONS, scope=scope)
     series: StatisticsResponse = {
         "since": instant(since),
         "until": instant(until),
