@@ -9,10 +9,15 @@ from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
+<<<<<<< HEAD
 from pulp_events.plain_words import REFUSALS
+=======
+from pulp_events.errors import BadInput
+>>>>>>> 403533a8 (Refuse numbers with which no search can go on)
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 from pulp_projections.reading.unblocked import UNBLOCKED_AT
 
+from pulp_api.numbers_in_json import check_numbers
 from pulp_api.v3 import unblocked
 from pulp_api.v3.declared_filters import (
     TIMES,
@@ -112,6 +117,10 @@ def _object(name: str, text: str) -> str:
         found = None
     if not isinstance(found, dict):
         raise FieldErrors({name: ['Enter a JSON object, such as {"feed": "URL"}.']})
+    try:
+        check_numbers(text.encode(errors="replace"), "it")
+    except BadInput as error:
+        raise FieldErrors({name: [str(error)]}) from None
     return text
 
 
