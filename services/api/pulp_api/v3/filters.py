@@ -9,11 +9,8 @@ from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
-<<<<<<< HEAD
-from pulp_events.plain_words import REFUSALS
-=======
 from pulp_events.errors import BadInput
->>>>>>> 403533a8 (Refuse numbers with which no search can go on)
+from pulp_events.plain_words import REFUSALS
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 from pulp_projections.reading.unblocked import UNBLOCKED_AT
 
