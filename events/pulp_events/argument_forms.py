@@ -14,8 +14,9 @@ MOST_ID_CHARACTERS: Final = 200
 _MOST_ID_BYTES: Final = 200
 _WITHOUT_ADDRESS: Final = frozenset({".", "..", "search"})
 """Clients remove the first two from a path, and the third is the path of searches in Pulp 2's dialect."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + _CONTROL.pattern)
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""A control character, a line break of any kind among them."""
+_NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + CONTROL.pattern)
 _INSTEAD: Final = "; where the operation takes a credential, name one that the workers have"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_PARTS: Final = ("token", "secret", "passw", "passphrase", "signature", "credential", "apikey", "accesskey")
@@ -45,7 +46,7 @@ def http_url(text: str) -> str | None:
 
 def repository_id(text: str) -> str | None:
     """The id of a repository, which must be usable as a folder name and as a path segment of a URL."""
-    if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or _CONTROL.search(text):
+    if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or CONTROL.search(text):
         return (
             f"a repository's id is expected: 1 to {MOST_ID_CHARACTERS} characters, no control characters, no blank at"
             " either end"

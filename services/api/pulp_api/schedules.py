@@ -33,7 +33,7 @@ from pulp_projections.schedules.projector import find_schedule
 from pulp_projections.schedules.reading import created_as, effect_of_schedule_event
 from pulp_projections.schedules.ticks import BadTimes, check_times, first_tick_after
 
-from pulp_api.bodies import decoded
+from pulp_api.bodies import check_names, decoded, names_of_task
 from pulp_api.effects import effect_of
 from pulp_api.logins.auth import Connect, Principal
 from pulp_api.purging import check_operation
@@ -98,7 +98,11 @@ class ScheduleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def parse_change(body: bytes) -> ScheduleChange:
     """Raises `BadInput`, which says what is wrong and where."""
-    return decoded(body, ScheduleChange, "the schedule")
+    what = "the schedule"
+    found = decoded(body, ScheduleChange, what)
+    names = names_of_task(found.resources, found.tags)
+    check_names(what, [("name", found.name), ("queue", found.queue), *names])
+    return found
 
 
 def new_definition(change: ScheduleChange, now: datetime) -> Definition:

@@ -46,6 +46,7 @@ from pulp_projections.webhooks.reading import (
 from pulp_runtime.outgoing.rules import Refused, literal
 from pulp_runtime.outgoing.targets import parse_target
 
+from pulp_api.bodies import check_names, decoded
 from pulp_api.effects import effect_of
 from pulp_api.errors import NoSuch
 from pulp_api.logins.auth import Connect, Principal
@@ -83,6 +84,14 @@ class NewSubscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     url: Annotated[str, Meta(max_length=MOST_URL)]
     filter: Filter = EVERYTHING
     since: str = "now"
+
+
+def parse_new(body: bytes) -> NewSubscription:
+    """Raises `BadInput`, which says what is wrong and where."""
+    what = "the subscription"
+    found = decoded(body, NewSubscription, what)
+    check_names(what, [("name", found.name)])
+    return found
 
 
 class Redelivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

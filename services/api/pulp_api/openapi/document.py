@@ -25,13 +25,13 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.filters import TASK_FILTERS
-from pulp_api.v3.parameters import FLAG, LIST, MOMENT, NUMBER, POSITION, QueryParameter, controls
-from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
+from pulp_api.v3.parameters import FLAG, LIST, MOMENT, NAMED, QueryParameter, controls
+from pulp_api.v3.routes import HISTORY_PARAMETERS, HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.system import EMULATED
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
 
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
-_TAG: Final = {"type": "string", "minLength": 1, "maxLength": 640}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": NAMED}
+_TAG: Final = {**_NAME, "maxLength": 640}
 _TIME_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 315_360_000, "nullable": True}
 _SECONDS: Final = {"type": "number", "minimum": 0, "maximum": 86_400}
 _RETRY: Final = {
@@ -196,7 +196,7 @@ def _paths() -> dict[str, Any]:
             "get": call(
                 "tasks_history",
                 href="task_href",
-                query=[QueryParameter("limit", {**NUMBER, "minimum": 1}), QueryParameter("after", POSITION)],
+                query=HISTORY_PARAMETERS,
                 schema=page(answer(HistoryEntryResponse)),
                 codes=(200, 400, 404, 504),
             )

@@ -6,24 +6,20 @@ from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.v3.checkpoints import CheckpointsResponse
 from pulp_api.v3.daily import PARAMETERS, DailyStatisticsResponse
-from pulp_api.v3.numbers import (
-    MOST_MINUTES,
-    ReadModelResponse,
-    StatisticsResponse,
-    TaskCountsResponse,
-)
-from pulp_api.v3.parameters import QueryParameter
+from pulp_api.v3.numbers import PARAMETERS as STATISTICS_PARAMETERS
+from pulp_api.v3.numbers import ReadModelResponse, StatisticsResponse, TaskCountsResponse
 
 
 def paths(root: str) -> dict[str, Any]:
     """The calls, by path."""
-    minutes = QueryParameter("minutes", {"type": "integer", "minimum": 1, "maximum": MOST_MINUTES, "default": 60})
     return {
-        f"{root}/task-counts/": {"get": call("task_counts_read", schema=answer(TaskCountsResponse), codes=(200, 504))},
+        f"{root}/task-counts/": {
+            "get": call("task_counts_read", schema=answer(TaskCountsResponse), codes=(200, 400, 504))
+        },
         f"{root}/statistics/": {
             "get": call(
                 "statistics_read",
-                query=[minutes],
+                query=STATISTICS_PARAMETERS,
                 schema=answer(StatisticsResponse),
                 codes=(200, 400),
             )
@@ -37,5 +33,7 @@ def paths(root: str) -> dict[str, Any]:
             )
         },
         f"{root}/read-model/": {"get": call("read_model_read", schema=answer(ReadModelResponse))},
-        f"{root}/checkpoints/": {"get": call("checkpoints_list", schema=answer(CheckpointsResponse), codes=(200, 503))},
+        f"{root}/checkpoints/": {
+            "get": call("checkpoints_list", schema=answer(CheckpointsResponse), codes=(200, 400, 503))
+        },
     }

@@ -8,13 +8,13 @@ from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.submitting.repository_bodies import MOST_DESCRIPTION, MOST_NAME
 from pulp_api.v3.answers import AcceptedResponse
-from pulp_api.v3.parameters import TEXT, controls
+from pulp_api.v3.parameters import NAMED, PRINTED, TEXT, controls
 from pulp_api.v3.repositories import REPOSITORY_FILTERS, RepositoryResponse, RepositoryVersionResponse
 
 _TEXT_OR_NULL: Final = {**TEXT, "nullable": True}
 _OBJECT: Final[dict[str, Any]] = {"type": "object"}
 _SAID: Final[dict[str, Any]] = {
-    "display_name": {**_TEXT_OR_NULL, "maxLength": MOST_NAME},
+    "display_name": {**_TEXT_OR_NULL, "maxLength": MOST_NAME, "pattern": PRINTED},
     "description": {**_TEXT_OR_NULL, "maxLength": MOST_DESCRIPTION},
     "notes": {**_OBJECT, "nullable": True, "description": "Free-form notes; null removes a key."},
     "feed": {**_TEXT_OR_NULL, "description": "Where a sync fetches from if it names no feed."},
@@ -25,9 +25,7 @@ _SAID: Final[dict[str, Any]] = {
     },
     "publish_options": {**_OBJECT, "nullable": True, "description": "The same for `publish`."},
 }
-_PRINTED: Final = r"^[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
-"""No control characters, and no blank at either end."""
-_NAME: Final = {**TEXT, "minLength": 1, "maxLength": MOST_ID_CHARACTERS, "pattern": _PRINTED}
+_NAME: Final = {**TEXT, "minLength": 1, "maxLength": MOST_ID_CHARACTERS, "pattern": NAMED}
 _CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": {"name": _NAME, **_SAID}}
 _NEW: Final = {**_CHANGE, "required": ["name"]}
 

@@ -9,9 +9,11 @@ from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.v3.login import LoginResponse
 from pulp_api.v3.object_roles import MOST_USERS, NestedRoleResponse, PermissionsResponse, RolesResponse, role_name
-from pulp_api.v3.parameters import FLAG, LIST, TEXT, QueryParameter, controls, or_null
+from pulp_api.v3.parameters import LIST, or_null
 from pulp_api.v3.subjects import MAX_NAME, MAX_REASON, SubjectResponse
+from pulp_api.v3.subjects import PARAMETERS as SUBJECT_PARAMETERS
 from pulp_api.v3.tokens import LONGEST, TokenResponse
+from pulp_api.v3.tokens import PARAMETERS as TOKEN_PARAMETERS
 
 _ROLE: Final = {"type": "string", "enum": [role.value for role in Role]}
 _NEW: Final = {
@@ -89,7 +91,6 @@ def _roles(calls: str, href: str, kind: ObjectKind) -> dict[str, Any]:
 def paths(root: str) -> dict[str, Any]:
     """The calls, by path."""
     login, token, subject = answer(LoginResponse), answer(TokenResponse), answer(SubjectResponse)
-    query = [QueryParameter("user", TEXT), QueryParameter("all", FLAG), *controls("limit offset")]
     return {
         f"{root}/login/": {
             "get": call("login_read", schema=login),
@@ -98,7 +99,7 @@ def paths(root: str) -> dict[str, Any]:
         },
         f"{root}/logout/": {"post": call("logout_create", codes=(204,))},
         f"{root}/tokens/": {
-            "get": call("tokens_list", query=query, schema=page(token), codes=(200, 403)),
+            "get": call("tokens_list", query=TOKEN_PARAMETERS, schema=page(token), codes=(200, 400, 403)),
             "post": call("tokens_create", body=_NEW, schema=token, codes=(201, 400, 403, 409)),
         },
         **_roles("tasks", "task_href", ObjectKind.TASK),
@@ -110,9 +111,9 @@ def paths(root: str) -> dict[str, Any]:
         f"{root}/subjects/": {
             "get": call(
                 "subjects_list",
-                query=[QueryParameter("erased", FLAG), *controls("limit offset")],
+                query=SUBJECT_PARAMETERS,
                 schema=page(subject),
-                codes=(200, 403),
+                codes=(200, 400, 403),
             )
         },
         f"{root}/subjects/find/": {

@@ -6,11 +6,11 @@ from pulp_events.schedule_events import LEAST_INTERVAL_S, MOST_CRON, MOST_INTERV
 
 from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
-from pulp_api.v3.parameters import FLAG, TIME, QueryParameter, controls
+from pulp_api.v3.parameters import FLAG, NAMED, TIME, QueryParameter, controls
 from pulp_api.v3.schedule_shapes import PreviewResponse, ScheduleResponse, ScheduleRunResponse
-from pulp_api.v3.schedules import MOST_PREVIEWED, SCHEDULE_FILTERS
+from pulp_api.v3.schedules import MOST_PREVIEWED, RUN_PARAMETERS, SCHEDULE_FILTERS
 
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": NAMED}
 _RESOURCE: Final = {
     "type": "object",
     "required": ["type", "id"],
@@ -91,9 +91,9 @@ def paths(root: str) -> dict[str, Any]:
             "get": call(
                 "task_schedules_runs",
                 href=href,
-                query=controls("limit offset"),
+                query=RUN_PARAMETERS,
                 schema=page(answer(ScheduleRunResponse)),
-                codes=(200, 404),
+                codes=(200, 400, 404),
             )
         },
     }

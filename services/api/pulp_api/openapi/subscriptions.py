@@ -8,16 +8,16 @@ from pulp_events.webhook_events import MOST_URL
 from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.subscriptions import LONGEST_OVERLAP_S
-from pulp_api.v3.parameters import controls
+from pulp_api.v3.parameters import NAMED
 from pulp_api.v3.subscription_shapes import (
     DeliveryResponse,
     SingleSubscriptionResponse,
     SubscriptionResponse,
     SubscriptionSecretResponse,
 )
-from pulp_api.v3.subscriptions import OUTCOME, SUBSCRIPTION_FILTERS
+from pulp_api.v3.subscriptions import DELIVERY_PARAMETERS, SUBSCRIPTION_FILTERS
 
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": NAMED}
 _VALUES: Final = {"type": "array", "maxItems": MOST_VALUES, "items": _NAME}
 _IDS: Final = {"type": "array", "maxItems": MOST_VALUES, "items": {"type": "string", "format": "uuid"}}
 _FILTER: Final = {
@@ -107,7 +107,7 @@ def paths(root: str) -> dict[str, Any]:
             "get": call(
                 "subscriptions_deliveries",
                 href=href,
-                query=[*controls("limit offset"), OUTCOME],
+                query=DELIVERY_PARAMETERS,
                 schema=page(delivery),
                 codes=(200, 400, 404),
             )

@@ -7,6 +7,7 @@ from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.events import PARAMETERS as STREAM_PARAMETERS
+from pulp_api.v3.operations import PARAMETERS as OPERATION_PARAMETERS
 from pulp_api.v3.operations import OperationResponse
 from pulp_api.v3.parameters import FLAG, NUMBER, TEXT, QueryParameter, Schema, controls, or_null
 from pulp_api.v3.system import ReadyResponse, StatusResponse
@@ -66,7 +67,14 @@ def paths(root: str) -> dict[str, Any]:
                 codes=(200, 400, 403, 404, 409, 413, 504),
             ),
         },
-        f"{root}/operations/": {"get": call("operations_list", schema=page(answer(OperationResponse)))},
+        f"{root}/operations/": {
+            "get": call(
+                "operations_list",
+                query=OPERATION_PARAMETERS,
+                schema=page(answer(OperationResponse)),
+                codes=(200, 400),
+            )
+        },
         "{operation_href}": {
             "get": call("operations_read", href="operation_href", schema=answer(OperationResponse), codes=(200, 404))
         },

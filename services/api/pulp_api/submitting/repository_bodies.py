@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from pulp_events.argument_forms import repository_id
+from pulp_events.argument_forms import CONTROL, repository_id
 from pulp_events.errors import BadInput
 from pulp_projections.reading.queries import OperationRow
 from pulp_projections.repositories import Repository, Said
@@ -137,6 +137,13 @@ def _text(most: int) -> Callable[[object], str | None]:
     return check
 
 
+def _name(value: object) -> str | None:
+    wrong = _text(MOST_NAME)(value)
+    if wrong is None and isinstance(value, str) and CONTROL.search(value):
+        return "a name without control characters, such as line breaks, is expected"
+    return wrong
+
+
 def _object(value: object) -> str | None:
     is_right = isinstance(value, dict) and all(0 < len(name) <= MOST_NAME for name in value)
     return None if is_right else f"an object is expected, with names of 1 to {MOST_NAME} characters"
@@ -147,7 +154,8 @@ def _feed(value: object) -> str | None:
 
 
 _CHECKS: Final[Mapping[str, Callable[[object], str | None]]] = {
-    **{name: _text(most) for name, most in _TEXTS.items()},
+    "display_name": _name,
+    "description": _text(MOST_DESCRIPTION),
     "notes": _object,
     "feed": _feed,
     **dict.fromkeys(OPTIONS, _object),

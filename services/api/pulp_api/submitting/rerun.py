@@ -9,7 +9,7 @@ from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Name, Resource, TimeLimit
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
-from pulp_api.bodies import decoded
+from pulp_api.bodies import check_names, decoded
 from pulp_api.submitting.submission import Submission, arguments_of, checked, declared_resources, declared_tags
 
 T = TypeVar("T", bound=Hashable)
@@ -29,7 +29,12 @@ class Rerun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def parse(body: bytes) -> Rerun:
     """An empty body changes nothing. Raises `BadInput`, which says what is wrong and where."""
-    return decoded(body, Rerun, "the request to run the task again") if body.strip() else Rerun()
+    if not body.strip():
+        return Rerun()
+    what = "the request to run the task again"
+    found = decoded(body, Rerun, what)
+    check_names(what, [("queue", found.queue)])
+    return found
 
 
 def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Submission:

@@ -14,7 +14,8 @@ from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, R
 from pulp_events.plain_words import REFUSALS, not_json
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
-from pulp_api.bodies import decoded
+from pulp_api.bodies import check_names, decoded, names_of_task
+from pulp_api.numbers_in_json import check_numbers
 from pulp_api.submitting.arguments import Checker, checker, did_you_mean
 from pulp_api.submitting.personal import refuse_reserved
 
@@ -57,7 +58,10 @@ class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def parse(body: bytes) -> Submission:
     """Raises `BadInput`, which says what is wrong and where."""
-    return decoded(body, Submission, "the submission")
+    what = "the submission"
+    found = decoded(body, Submission, what)
+    check_names(what, [("queue", found.queue), *names_of_task(found.resources, found.tags)])
+    return found
 
 
 class Draft(NamedTuple):
@@ -101,6 +105,7 @@ def drafted(submission: Submission, operation: OperationRow) -> Draft:
 def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The arguments, and the names of missing remembered ones. Raises the errors of `drafted`."""
     arguments = arguments_of(text)
+    check_numbers(bytes(text), "arguments")
     refuse_reserved(arguments)
     by = checker_of(operation)
     if by is None:

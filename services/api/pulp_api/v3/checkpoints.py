@@ -11,6 +11,7 @@ from pulp_api.checkpoints import Checkpoints
 from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.parameters import refuse_unknown
 
 router = APIRouter(prefix=ROOT)
 
@@ -44,6 +45,7 @@ async def list_checkpoints(call: Authenticated, request: Request) -> Response:
 
     They are as they were published: to verify them takes a verifier key, as `pulp-tasks audit verify` does it.
     """
+    refuse_unknown(request.query_params, ())
     await call.quotas.search(call.asking)
     checkpoints: Checkpoints | None = request.app.state.checkpoints
     found = [] if checkpoints is None else await checkpoints.newest()

@@ -1,10 +1,10 @@
 """The operations that clients can submit, and their arguments."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 from pulp_events.events import Retry
 from pulp_projections.reading import queries
@@ -15,8 +15,11 @@ from pulp_api.respond import instant, json
 from pulp_api.submitting.argument_words import ShownArgument, example, parameters
 from pulp_api.v3.answers import JsonObject, Time
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.paging import limit_and_offset, page_of
+from pulp_api.v3.parameters import controls, names_of, refuse_unknown
 
 router = APIRouter(prefix=ROOT)
+PARAMETERS: Final = controls("limit offset")
 
 
 class ArgumentResponse(TypedDict):
@@ -73,12 +76,14 @@ class OperationResponse(TypedDict):
 
 
 @router.get("/operations/")
-async def list_operations(call: Authenticated) -> Response:
-    """All operations, by name."""
+async def list_operations(call: Authenticated, request: Request) -> Response:
+    """All operations, by name; with `limit` a page of them."""
+    refuse_unknown(request.query_params, names_of(PARAMETERS))
     async with call.service.connection() as connection:
         found = await queries.operations(connection)
-    rows = [operation(row) for row in found]
-    return json({"count": len(rows), "next": None, "previous": None, "results": rows})
+    limit, offset = limit_and_offset(request)
+    until = offset + limit if "limit" in request.query_params else None
+    return json(page_of(request, len(found), [operation(row) for row in found[offset:until]]))
 
 
 @router.get("/operations/{name}/")

@@ -19,6 +19,10 @@ MOMENT: Final[Schema] = {
     **TEXT,
     "description": "A time with its zone, a PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor.",
 }
+PRINTED: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""The pattern of a text without control characters."""
+NAMED: Final = r"^[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
+"""The pattern of a name: it has no control characters, and no blank at either end."""
 MOST_DIGITS: Final = 18
 WHOLE: Final[Schema] = {**NUMBER, "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}
 """A whole number that a filter compares with."""
@@ -30,6 +34,11 @@ def refuse_unknown(query: QueryParams, known: Iterable[str]) -> None:
     for name in query:
         if name not in names:
             raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(names))}")
+
+
+def names_of(parameters: Iterable["QueryParameter"]) -> list[str]:
+    """Their names."""
+    return [parameter.name for parameter in parameters]
 
 
 def list_of(item: Schema) -> Schema:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -41,12 +41,13 @@ from pulp_api.v3.explaining import explain
 from pulp_api.v3.filters import TASK_FILTERS, order_of
 from pulp_api.v3.long_poll import wait_as_asked
 from pulp_api.v3.paging import DEFAULT_LIMIT, MAX_LIMIT, limit_and_offset, page_of
-from pulp_api.v3.parameters import flag_of, without
+from pulp_api.v3.parameters import NUMBER, POSITION, QueryParameter, flag_of, names_of, refuse_unknown, without
 from pulp_api.v3.picking import picker
 from pulp_api.v3.tasks import MINIMAL, SingleTaskResponse, columns_of, href_of, id_of, shape, shape_alone
 from pulp_api.v3.waiting import why
 
 router = APIRouter(prefix=ROOT)
+HISTORY_PARAMETERS: Final = [QueryParameter("limit", {**NUMBER, "minimum": 1}), QueryParameter("after", POSITION)]
 
 
 class HistoryEntryResponse(TypedDict):
@@ -212,6 +213,7 @@ async def read_history(
     after: str | None = None,
 ) -> Response:
     """The task's events in log order; `after=PARTITION:OFFSET` gives the page after an event."""
+    refuse_unknown(request.query_params, names_of(HISTORY_PARAMETERS))
     start = None if after is None else _position(after)
     limit = min(limit, MAX_LIMIT)
     found = await call.history(id_of(task_id), after=start, limit=limit)

@@ -22,7 +22,7 @@ from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.identity import identity
 from pulp_api.v3.ordering import order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import TEXT, QueryParameter, controls
+from pulp_api.v3.parameters import TEXT, QueryParameter, controls, names_of, refuse_unknown
 from pulp_api.v3.picking import picker
 from pulp_api.v3.references import Kind
 from pulp_api.v3.schedule_shapes import (
@@ -36,6 +36,7 @@ from pulp_api.v3.schedule_shapes import (
 
 router = APIRouter(prefix=ROOT)
 MOST_PREVIEWED: Final = 100
+RUN_PARAMETERS: Final = controls("limit offset")
 
 
 _ORDERS: Final[Mapping[str, LiteralString]] = {
@@ -155,6 +156,7 @@ async def preview_schedule(
 @router.get("/task-schedules/{schedule_id}/runs/")
 async def list_runs(call: Authenticated, request: Request, schedule_id: str) -> Response:
     """A page of what came of the ticks of a schedule, latest first."""
+    refuse_unknown(request.query_params, names_of(RUN_PARAMETERS))
     found = await call.read_schedule(schedule_id_of(schedule_id))
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:

@@ -17,9 +17,10 @@ from pulp_api.subjects import NoSubject, Subjects
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import flag_of
+from pulp_api.v3.parameters import FLAG, QueryParameter, controls, flag_of, names_of, refuse_unknown
 
 router = APIRouter(prefix=ROOT)
+PARAMETERS: Final = [QueryParameter("erased", FLAG), *controls("limit offset")]
 MAX_REASON: Final = 300
 MAX_NAME: Final = 1000
 
@@ -60,6 +61,7 @@ class SubjectResponse(TypedDict):
 async def list_subjects(call: Authenticated, request: Request) -> Response:
     """A page of the subjects, newest first; with `erased=true` or `false` only those."""
     call.need_admin()
+    refuse_unknown(request.query_params, names_of(PARAMETERS))
     await call.at_least_positions()
     limit, offset = limit_and_offset(request)
     is_erased = flag_of(request.query_params.get("erased", ""))

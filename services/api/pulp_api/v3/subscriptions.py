@@ -17,16 +17,16 @@ from pulp_api.respond import json
 from pulp_api.subscriptions import (
     BadSubscription,
     MadeSubscription,
-    NewSubscription,
     NoSubscription,
     Redelivery,
     Rotation,
     Subscriptions,
+    parse_new,
 )
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import TEXT, QueryParameter, controls
+from pulp_api.v3.parameters import TEXT, QueryParameter, controls, names_of, refuse_unknown
 from pulp_api.v3.subscription_shapes import (
     OUTCOMES,
     SingleSubscriptionResponse,
@@ -43,7 +43,7 @@ T = TypeVar("T", bound=Struct)
 SUBSCRIPTION_FILTERS: Final = DeclaredFilters(
     controls("limit offset"), column("name", "s.name", "exact contains"), column("state", "s.state", "exact in")
 )
-OUTCOME: Final = QueryParameter("outcome", {**TEXT, "enum": list(OUTCOMES)})
+DELIVERY_PARAMETERS: Final = [*controls("limit offset"), QueryParameter("outcome", {**TEXT, "enum": list(OUTCOMES)})]
 _MOST_PARKED: Final = 100
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -67,7 +67,7 @@ async def list_subscriptions(call: Authenticated, request: Request) -> Response:
 async def create_subscription(call: Authenticated, request: Request) -> Response:
     """Create a subscription: 201, with its secret, which nothing shows again."""
     call.need_subscriber()
-    wanted = await _body(request, NewSubscription)
+    wanted = parse_new(await request.body() or b"{}")
     await call.task_rights.need_sight_of_user(call.principal)
     await call.quotas.action(call.asking)
     try:
@@ -149,6 +149,7 @@ async def test_subscription(call: Authenticated, request: Request, subscription_
 @router.get("/subscriptions/{subscription_id}/deliveries/")
 async def list_deliveries(call: Authenticated, request: Request, subscription_id: str) -> Response:
     """A page of what came of each event that was sent, latest first; the last 10,000 are kept."""
+    refuse_unknown(request.query_params, names_of(DELIVERY_PARAMETERS))
     outcome = request.query_params.get("outcome")
     if outcome is not None and outcome not in OUTCOMES:
         raise FieldErrors({"outcome": [f"One of {', '.join(OUTCOMES)} is expected."]})

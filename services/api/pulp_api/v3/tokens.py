@@ -19,9 +19,10 @@ from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import flag_of
+from pulp_api.v3.parameters import FLAG, TEXT, QueryParameter, controls, flag_of, names_of, refuse_unknown
 
 router = APIRouter(prefix=ROOT)
+PARAMETERS: Final = [QueryParameter("user", TEXT), QueryParameter("all", FLAG), *controls("limit offset")]
 LONGEST: Final = timedelta(days=366)
 """The longest lifetime of a token."""
 _USUAL: Final = timedelta(days=30)
@@ -58,6 +59,7 @@ class TokenResponse(TypedDict):
 async def list_tokens(call: Authenticated, request: Request) -> Response:
     """A page of the caller's tokens; for administrators with `user` those of that user, with `all=true` all."""
     query = request.query_params
+    refuse_unknown(query, names_of(PARAMETERS))
     wanted = None if flag_of(query.get("all", "")) else query.get("user", call.principal.name)
     call.need_own(wanted or "")
     async with call.service.connection() as connection:
