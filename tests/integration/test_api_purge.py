@@ -167,6 +167,11 @@ async def test_a_purge_takes_states_and_a_time(api: Site) -> None:
         ({"states": "completed"}, "states", 'Expected a list of items but got type "str".'),
         ({"finished_before": "yesterday"}, "finished_before", "Datetime has wrong format. Use one of these formats"),
         ({"finished_before": None}, "finished_before", "This field may not be null."),
+        (
+            {"states": ["failed"], "finished_befor": "2026-01-01"},
+            "finished_befor",
+            "Unexpected field; there are finished_",
+        ),
     ],
 )
 async def test_what_is_no_purge_is_refused_in_pulps_words(

@@ -43,6 +43,13 @@ async def test_states_that_cannot_be_purged_are_refused_before_anything_is(
     assert purges(api) == []
 
 
+async def test_a_filter_that_it_has_not_is_refused_before_anything_is(api: Site) -> None:
+    """It would purge what the filter was to leave out."""
+    answer = await api.client.delete(TASKS, params={"state": "finished", "tag": "pulp:repository:zoo"})
+    assert (answer.status_code, answer.json()["error_message"]) == (400, "no such parameter: tag; there are state")
+    assert purges(api) == []
+
+
 async def test_a_viewer_may_not_purge(api: Site) -> None:
     await api.add_user("vi", Role.VIEWER)
     answer = await api.as_user("vi").delete(TASKS, params={"state": "finished"})

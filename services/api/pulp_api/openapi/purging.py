@@ -9,6 +9,7 @@ from pulp_api.v3.parameters import TIME
 
 _FILTER: Final = {
     "type": "object",
+    "additionalProperties": False,
     "properties": {
         "finished_before": {**TIME, "description": "Only tasks that ended before this time. Default: 30 days ago."},
         "states": {

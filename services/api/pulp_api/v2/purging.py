@@ -9,6 +9,7 @@ from pulp_events.purging import PurgeArguments
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import position_header
 from pulp_api.v2.dialect import ROOT, coded
+from pulp_api.v2.filters import no_others
 
 router = APIRouter(prefix=ROOT)
 _STATES: Final[dict[str, Literal["successful", "failed", "skipped"]]] = {
@@ -19,7 +20,7 @@ _STATES: Final[dict[str, Literal["successful", "failed", "skipped"]]] = {
 """The states that Pulp 2 purges."""
 
 
-@router.delete("/tasks/")
+@router.delete("/tasks/", dependencies=[no_others("state")])
 async def purge_tasks(
     call: Authenticated, request: Request, state: Annotated[list[str] | None, Query()] = None
 ) -> Response:

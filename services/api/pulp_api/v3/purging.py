@@ -18,6 +18,7 @@ from pulp_api.v3.dialect import ROOT, FieldErrors, object_of
 from pulp_api.v3.tasks import STATES, href_of, id_of
 
 router = APIRouter(prefix=ROOT)
+_FIELDS: Final = ("finished_before", "states")
 _USUAL_AGE: Final = timedelta(days=30)
 _USUAL_STATES: Final = ["completed"]
 _TIME: Final = (
@@ -48,7 +49,8 @@ async def delete_task(call: Authenticated, task_id: str) -> Response:
 def _wanted(body: bytes, now: datetime) -> PurgeArguments:
     """Raises `FieldErrors` in Pulp's words, and `BadInput` for a body that is not JSON."""
     given = object_of(any_json(body) if body.strip() else {})
-    errors: dict[str, list[str]] = {}
+    # Pulp ignores them: but a filter with a misspelt name would purge what it was to keep.
+    errors = {name: [f"Unexpected field; there are {', '.join(_FIELDS)}."] for name in given if name not in _FIELDS}
     states = _states(given, errors)
     before = _before(given, now - _USUAL_AGE, errors)
     if errors:
