@@ -4,6 +4,7 @@ They are in a topic of their own, `Topics.schedules`, with one partition: the or
 name has one schedule and one tick is run once. A tick is the moment at which a schedule is to submit its task.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias, final
@@ -16,6 +17,7 @@ from pulp_events.events import Name, Object, Resource, Tag, shown
 LEAST_INTERVAL_S: Final = 10
 """The shortest interval, in seconds."""
 MOST_INTERVAL_S: Final = 315_360_000
+_TAG: Final = "pulp:schedule:"
 MOST_CRON: Final = 255
 """The longest cron expression, in characters."""
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
@@ -157,4 +159,10 @@ def source_of(schedule_id: UUID) -> str:
 
 def tag_of(schedule_id: UUID) -> str:
     """The tag of every task that a schedule has made."""
-    return f"pulp:schedule:{schedule_id}"
+    return f"{_TAG}{schedule_id}"
+
+
+def schedule_in(tags: Iterable[str]) -> str | None:
+    """The id of the schedule that has made the task with these tags; None if none has."""
+    found = [tag.removeprefix(_TAG) for tag in tags if tag.startswith(_TAG)]
+    return found[-1] if found else None  # it is added behind those that the schedule gives

@@ -114,6 +114,18 @@ async def test_an_interval_is_written_as_django_writes_it(
     assert following - start == timedelta(seconds=seconds)
 
 
+async def test_the_order_of_intervals_is_by_their_length(api: Site, log: ProjectedLog) -> None:
+    await create(api.client, name="by cron")
+    for name, seconds in (("a minute", 60), ("ten seconds", 10), ("ten days", 864_000)):
+        await create(api.client, name=name, cron=None, interval_seconds=seconds)
+    for ordering, expected in (
+        ("dispatch_interval", ["ten seconds", "a minute", "ten days", "by cron"]),
+        ("-dispatch_interval", ["by cron", "ten days", "a minute", "ten seconds"]),
+    ):
+        answer = await api.client.get(SCHEDULES, params={"ordering": ordering})
+        assert [row["name"] for row in answer.json()["results"]] == expected
+
+
 async def test_filters_and_orders(api: Site, log: ProjectedLog) -> None:
     await create(api.client, name="b sync")
     await create(api.client, name="a sync")

@@ -4,9 +4,15 @@ import traceback
 from uuid import UUID
 
 import pytest
-from pulp_api.v2.report import exception_of, oid_of
+from pulp_api.v2.criteria import Search, columns_of
+from pulp_api.v2.report import exception_of, oid_of, report
 from pulp_events.events import TaskError
 from pulp_events.ids import new_id
+from pulp_events.schedule_events import tag_of
+from pulp_events.task import Ignored, Position, evolve
+from pulp_projections.reading.queries import task_row
+
+from tests.support.events import accepted
 
 
 class FeedBroken(Exception):
@@ -52,3 +58,16 @@ def test_an_id_has_24_digits_and_keeps_the_order_of_ids() -> None:
     assert len(set(oids)) == 50
     assert all(len(oid) == 24 and int(oid, 16) >= 0 for oid in oids)
     assert oid_of(UUID(int=0x123456789ABCDEF0 << 64)) == "123456789abcdef000000000"
+
+
+@pytest.mark.parametrize("further", [(), ("pulp:action:sync", "night")])
+def test_a_report_names_the_schedule_that_made_the_task(further: tuple[str, ...]) -> None:
+    schedule_id = new_id()
+    for tags, expected in ((further, None), ((*further, tag_of(schedule_id)), str(schedule_id))):
+        task = evolve(None, accepted(tags=tags), Position(0, 0), 0)
+        assert not isinstance(task, Ignored)
+        assert report(task_row(task, []))["schedule_id"] == expected
+
+
+def test_a_search_for_it_reads_what_it_is_made_of() -> None:
+    assert columns_of(Search(fields=frozenset({"schedule_id"}))) == {"tags"}

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from pulp_events.events import TaskError
+from pulp_events.schedule_events import schedule_in
 from pulp_events.task import FINAL, State
 from pulp_projections.reading.queries import TaskRow
 from pulp_projections.times import moment
@@ -16,7 +17,7 @@ from pulp_api.v2.dialect import ROOT
 from pulp_api.v2.words import shown_tag, word_of
 
 FIELDS: Final = {
-    "tags": ("tags", "call_request_tags"),
+    "tags": ("tags", "call_request_tags", "schedule_id"),
     "progress": ("progress", "progress_report"),
     "result": ("result",),
     "error": ("error", "exception", "traceback"),
@@ -58,7 +59,7 @@ def report(task: TaskRow, waits: Waits = NOTHING) -> dict[str, Any]:
             "call_request_id": task_id,
             "call_request_group_id": group_id,
             "call_request_tags": tags,
-            "schedule_id": None,
+            "schedule_id": schedule_in(task.tags),
             "principal_login": task.created_by.removeprefix("user:"),
             "response": "postponed" if waits.reasons else "accepted",
             "reasons": waits.reasons,

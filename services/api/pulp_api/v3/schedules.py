@@ -47,7 +47,7 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "name": "s.name",
     "task_name": "s.operation",
     "next_dispatch": "s.next_tick",
-    "dispatch_interval": "s.schedule_id",
+    "dispatch_interval": "(convert_from(s.definition, 'UTF8')::json ->> 'interval_seconds')::bigint",
 }
 SCHEDULE_FILTERS: Final = DeclaredFilters(
     [*controls("limit offset fields exclude_fields"), ordering(_ORDERS), QueryParameter("q", TEXT)],
