@@ -292,6 +292,18 @@ def test_how_a_sync_ended_is_said_in_pulps_words_and_by_the_exit_code(
     assert call("rpm", "repo", "sync", "run", "--repo-id", "zoo", "--output", "json").out == ""
 
 
+@pytest.mark.parametrize(("operation", "title"), [("sync", "Synchronizing"), ("publish", "Publishing")])
+def test_force_full_of_pulp_2_21_is_taken_and_told_in_its_words(
+    call: Command, server: Server, monkeypatch: pytest.MonkeyPatch, operation: str, title: str
+) -> None:
+    monkeypatch.setattr("pulp_admin.watching.follow", lambda *_: 0)
+    printed = call("rpm", "repo", operation, "run", "--repo-id", "zoo", "--force-full")
+    assert (printed.code, printed.err) == (0, "")
+    said = f"The following {operation} configuration options will be used:\n\nForce Full:  True\n\n"
+    assert f"{title} Repository [zoo]\n{RULE}\n{said}" in printed.out
+    assert [method for method, _ in server.asked if method == "POST"] == ["POST"]
+
+
 def test_messages_of_failure_may_go_where_pulp_has_them(
     call: Command, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from pulp_api.submitting.repository_bodies import MOST_NOTES_BYTES, BadRepository, change_of, check_id, check_said
+from pulp_api.v2.repository_bodies import run_arguments
 from pulp_operations import publish, sync
 from pulp_projections.repositories import Said
 
@@ -103,3 +104,10 @@ def test_only_what_is_set_has_to_be_known_to_an_operation(body: dict[str, Any], 
 
 def test_options_may_leave_out_what_a_submission_has() -> None:
     check_said(change_of({"sync_options": {"concurrency": 8}}).on(Said()), DECLARED)
+
+
+@pytest.mark.parametrize("action", ["sync", "publish"])
+def test_force_full_of_pulp_2_is_taken_and_changes_nothing(action: str) -> None:
+    """The client of 2.21 sends it for `--force-full`."""
+    assert run_arguments(action, {"force_full": True}) == {}
+    assert run_arguments(action, {"force_full": True, "verify_tls": False}) == {"verify_tls": False}

@@ -95,12 +95,12 @@ def _list(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
 def run_arguments(action: str, override: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of one `sync` or `publish`, of its `override_config`. Raises `BadRepository`.
 
-    As in Pulp 2, an option that is null is not given, nor is an empty feed. Each publish writes everything, so that
-    `force_full` changes nothing.
+    As in Pulp 2, an option that is null is not given, nor is an empty feed. `force_full` changes nothing: each publish
+    writes everything, and each sync looks for what the store lacks, also where the feed is unchanged.
     """
-    given = {name: value for name, value in override.items() if value is not None}
+    given = {name: value for name, value in override.items() if value is not None and name != "force_full"}
     if action != "sync":
-        return {name: value for name, value in given.items() if name != "force_full"}
+        return given
     arguments = _arguments_of(given)
     if arguments.get("feed") == "":
         del arguments["feed"]
