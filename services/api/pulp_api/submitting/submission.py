@@ -15,8 +15,8 @@ from pulp_events.plain_words import REFUSALS, not_json
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from pulp_api.bodies import check_names, decoded, names_of_task
-from pulp_api.numbers_in_json import check_numbers
 from pulp_api.submitting.arguments import Checker, checker, did_you_mean
+from pulp_api.submitting.json_numbers import check_numbers
 from pulp_api.submitting.personal import refuse_reserved
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

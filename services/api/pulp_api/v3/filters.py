@@ -14,7 +14,7 @@ from pulp_events.plain_words import REFUSALS
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 from pulp_projections.reading.unblocked import UNBLOCKED_AT
 
-from pulp_api.numbers_in_json import check_numbers
+from pulp_api.submitting.json_numbers import check_numbers
 from pulp_api.v3 import unblocked
 from pulp_api.v3.declared_filters import (
     TIMES,

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from pulp_api.numbers_in_json import MOST_DECIMALS, check_numbers
+from pulp_api.submitting.json_numbers import MOST_DECIMALS, check_numbers
 from pulp_api.submitting.submission import drafted, parse
 from pulp_api.v3.dialect import FieldErrors
 from pulp_api.v3.filters import TASK_FILTERS
