@@ -10,7 +10,7 @@ from pulp_console.ids import TaskId
 from pulp_console.times import FORMS, local_now, parse_time
 
 from pulp_admin import completing
-from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.ids import TASK_ID, resolve_any
 from pulp_admin.options import MOMENT, RESOURCE, instant
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def params_of(client: "Client", options: dict[str, Any]) -> dict[str, Any]:
         "effect": list(options["effects"]),
         "operation": list(options["operations"]),
         "resource": list(options["resources"]),
-        "task": [resolve(client, task) for task in tasks],
+        "task": [resolve_any(client, task) for task in tasks],
         "group": list(options["groups"]),
         "correlation_id": list(options["correlations"]),
         "since": options["since"],

@@ -18,7 +18,7 @@ from pulp_console.output import hint, show
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import Failure
 from pulp_admin.history import entries_of
-from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.ids import resolve_any, task_id_option
 from pulp_admin.paths import api_path, id_in
 from pulp_admin.redacting import without_personal, without_secrets
 
@@ -47,7 +47,7 @@ def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
     their names and in URLs, and the arguments that the operation declares as personal. Look through the rest yourself
     before you pass the file on.
     """
-    known = resolve(app.client, task_id)
+    known = resolve_any(app.client, task_id)
     target = to or Path(f"task-{known}.json")
     made = without_secrets(collected(app.client, known))
     try:

@@ -12,7 +12,7 @@ from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
 from pulp_admin.as_of import AS_OF, nothing_then, time_of_moment
 from pulp_admin.errors import NotFound, StaleStream
-from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.ids import resolve, resolve_any, task_id_option
 from pulp_admin.not_found import why_not_found_at
 from pulp_admin.notes import noted
 from pulp_admin.paths import api_path
@@ -43,7 +43,7 @@ def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: boo
     if why and as_of is not None:
         raise click.UsageError("--why tells why a task waits now: give it without --as-of.")
     banner(app, "Task Details")
-    known = resolve(app.client, task_id)
+    known = (resolve_any if purged else resolve)(app.client, task_id)
     params = {**({} if as_of is None else {"as_of": as_of}), **({"purged": "true"} if purged else {})}
     try:
         report = app.client.get(api_path("v2", "tasks", known), params or None)

@@ -12,7 +12,7 @@ from pulp_console.output import hint, show, table
 from pulp_admin.app import App, with_app
 from pulp_admin.as_of import AS_OF, nothing_then
 from pulp_admin.errors import NotFound, StaleStream
-from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.ids import resolve_any, task_id_option
 from pulp_admin.not_found import why_not_found_at
 from pulp_admin.paths import api_path
 
@@ -47,7 +47,7 @@ def diff(app: App, task_id: TaskId, before: str, after: str | None) -> None:
     FROM and TO are times, such as 10m or 2026-11-24T12:00:00Z; events of its history as PARTITION:OFFSET, including
     their effect; or cursors. Without TO, it compares with now.
     """
-    known = resolve(app.client, task_id)
+    known = resolve_any(app.client, task_id)
     found = list(differences(_as_it_was(app.client, known, before), _as_it_was(app.client, known, after)))
     changed = {each.field: {"before": each.before, "after": each.after} for each in found}
     value = {"task_id": known, "from": before, "to": after, "changed": changed}

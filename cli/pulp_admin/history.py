@@ -11,7 +11,7 @@ from pulp_console.ids import TaskId
 from pulp_console.output import show, table
 
 from pulp_admin.app import App, with_app_wide
-from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.ids import resolve_any, task_id_option
 from pulp_admin.paths import api_path
 from pulp_admin.positions import LogPosition
 from pulp_admin.progress import progress_words
@@ -35,7 +35,7 @@ def history(app: App, task_id: TaskId, limit: int | None) -> None:
 
     Each event has its place in the log, its time, who wrote it, and what it says. The last one says how the task ended.
     """
-    entries = list(islice(entries_of(app.client, resolve(app.client, task_id), limit), limit))
+    entries = list(islice(entries_of(app.client, resolve_any(app.client, task_id), limit), limit))
     if app.output == "wide":
         show("table", None, lambda: _wide(entries))
     else:

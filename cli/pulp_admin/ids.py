@@ -1,5 +1,6 @@
 """Task ids as parameters of commands, checked before any request is sent."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -40,18 +41,31 @@ unfinished_task_id_option = click.option(
 
 
 def resolve(client: "Client", task_id: TaskId) -> str:
-    """Return the UUID of a task; asks the server only if a prefix is given.
+    """Return the UUID of a task that is not purged; asks the server only if a prefix is given.
 
     Raises `NotFound` if there is none, and `Failure` that lists them if there are several.
     """
+    return task_id.text if task_id.is_whole else _the_only(task_id, _beginning(client, task_id))
+
+
+def resolve_any(client: "Client", task_id: TaskId) -> str:
+    """The same, also of a purged task: for commands that show those as well."""
     if task_id.is_whole:
         return task_id.text
+    return _the_only(task_id, [*_beginning(client, task_id), *_beginning(client, task_id, {"purged": "true"})])
+
+
+def _beginning(client: "Client", task_id: TaskId, further: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    """The tasks whose ids begin so, and no more of them than are shown."""
     params = {
         "pulp_id__startswith": task_id.text,
         "limit": _MOST_CANDIDATES + 1,
         "fields": "pulp_href,name,state,pulp_created",
     }
-    found = client.get(api_path("v3", "tasks"), params)["results"]
+    return list(client.get(api_path("v3", "tasks"), {**params, **(further or {})})["results"])
+
+
+def _the_only(task_id: TaskId, found: list[dict[str, str]]) -> str:
     if not found:
         raise NotFound(f"The id of no task begins with {task_id.text!r}.")
     if len(found) > 1:

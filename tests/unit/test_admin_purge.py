@@ -99,6 +99,32 @@ def test_all_and_states_are_refused_as_in_pulp_2(tmp_path: Path, capsys: pytest.
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sees_purged"),
+    [
+        (["details", "--purged", "--task-id"], True),
+        (["history", "--task-id"], True),
+        (["details", "--task-id"], False),
+        (["cancel", "--task-id"], False),
+    ],
+)
+def test_the_first_digits_of_a_purged_task_are_enough_where_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sees_purged: bool
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/pulp/api/v3/tasks/":
+            asked.append(request.url.path)
+            return httpx.Response(404, json={"detail": "Not found."})
+        row = {"pulp_href": f"/pulp/api/v3/tasks/{ID}/", "name": "sync", "state": "completed"}
+        return httpx.Response(200, json={"results": [row] if request.url.params.get("purged") == "true" else []})
+
+    assert admin(tmp_path, answer, "tasks", *arguments, ID[:8]) == 65
+    assert any(ID in path for path in asked) is sees_purged
+    assert ("The id of no task begins with" in capsys.readouterr().err) is not sees_purged
+
+
 def test_details_of_a_purged_task_say_who_purged_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[httpx.Request] = []
     report: dict[str, object] = {
