@@ -8,7 +8,7 @@ import httpx
 from pulp_console.exits import DATA, DENIED, SOFTWARE, TEMPORARY, UNAVAILABLE
 
 from pulp_admin.arguments import example_of
-from pulp_admin.errors import Failure, NotFound, StaleStream, Unreachable
+from pulp_admin.errors import Conflict, Failure, NotFound, StaleStream, Unreachable
 
 _AWAY = (502, 503, 504)
 _NO_RIGHT: Final = "Insufficient Permissions"
@@ -93,6 +93,8 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
         case 401:
             is_wrong = body.get("auth_error_code") == "invalid_username_or_password" or detail.startswith(_REFUSAL)
             return Failure(f"{_WRONG_PASSWORD if is_wrong else 'Authentication Failed'}\n\n{_LOG_IN}", DENIED)
+        case 409:
+            return Conflict(detail)
         case 501:
             return Failure(detail, UNAVAILABLE, to_stdout=True)
         case 503 | 504:

@@ -29,6 +29,13 @@ class NotFound(Failure):
         super().__init__(message, DATA)
 
 
+class Conflict(Failure):
+    """The server refuses what does not go with what is there, such as one token more than a user may have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, DATA)
+
+
 class StaleStream(Failure):
     """The server no longer knows this position in the event stream: start without it."""
 

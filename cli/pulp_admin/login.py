@@ -13,7 +13,7 @@ from pulp_console.output import hint, show
 
 from pulp_admin import settings
 from pulp_admin.app import App, with_app
-from pulp_admin.errors import Failure, NotFound
+from pulp_admin.errors import Conflict, Failure, NotFound
 from pulp_admin.paths import api_path
 from pulp_admin.sessions import Session
 
@@ -24,6 +24,8 @@ _LIFETIME: Final = timedelta(days=7)
 """As long as a session of Pulp 2."""
 _MOST_CHARACTERS: Final = 60
 _TOKENS: Final = api_path("v3", "tokens")
+_NAME: Final = "login on "
+"""How the names of the tokens begin that this command makes."""
 
 
 @click.command(epilog=examples("pulp-admin login -u jo", "pulp-admin login -u jo --password-file ./password"))
@@ -81,15 +83,32 @@ def logout(app: App) -> None:
 
 def _token(client: "Client") -> dict[str, Any]:
     """Let the server create a token. Raises `Failure`, also if the server does not create tokens."""
-    name = f"login on {socket.gethostname()[:_MOST_CHARACTERS]} {uuid4().hex[:8]}"
+    name = f"{_NAME}{socket.gethostname()[:_MOST_CHARACTERS]} {uuid4().hex[:8]}"
+    body = {"name": name, "expires_in_seconds": int(_LIFETIME.total_seconds())}
     try:
-        return dict(client.create(_TOKENS, {"name": name, "expires_in_seconds": int(_LIFETIME.total_seconds())}))
+        return dict(client.create(_TOKENS, body))
+    except Conflict as refusal:
+        _end_oldest(client, refusal)
+        return dict(client.create(_TOKENS, body))
     except NotFound:
         raise Failure(
             f"The server {client.url} makes no tokens, so there is nothing to keep. Put the password into a file of"
             f" mode 0600, and name it with {settings.PASSWORD_FILE.flag}.",
             DATA,
         ) from None
+
+
+def _end_oldest(client: "Client", refusal: Conflict) -> None:
+    """End the oldest session of `login`, as the user can have no further token. Raises the refusal if there is none.
+
+    A script that logs in on a new machine each time has no session to end before.
+    """
+    sessions = [each for each in client.pages(_TOKENS) if each["valid"] and each["name"].startswith(_NAME)]
+    if not sessions:
+        raise refusal
+    oldest = min(sessions, key=lambda each: str(each["pulp_created"]))
+    client.delete(api_path("v3", "tokens", oldest["id"]))
+    hint(f"Ended your oldest session, {oldest['name']!r} of {_second(oldest['pulp_created'])}: {refusal.message}")
 
 
 def _second(time: str | None) -> str:

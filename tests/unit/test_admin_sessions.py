@@ -75,6 +75,38 @@ def test_the_next_command_uses_the_token_unless_a_user_is_named(place: Place) ->
     assert read_config({}, {"PULP_URL": "https://other.example.org"})[0].token is None
 
 
+def test_the_oldest_session_ends_for_one_more_than_there_may_be(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script may log in on a new machine each time, and never log out."""
+    tokens = [
+        {"id": f"{ID[:-1]}{n}", "name": name, "valid": valid, "pulp_created": f"2026-11-{n:02}T12:00:00.000000Z"}
+        for n, (name, valid) in enumerate(
+            [("ci", True), ("login on a 1", False), ("login on c 3", True), ("login on b 2", True)], 1
+        )
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        place.asked.append((request.method, request.url.path, ""))
+        if request.method == "GET":
+            return httpx.Response(200, json={"count": len(tokens), "next": None, "results": tokens})
+        if request.method == "DELETE":
+            tokens[:] = [each for each in tokens if each["id"] not in request.url.path]
+        if request.method == "POST" and len(tokens) == 4:
+            return httpx.Response(409, json={"detail": "user jo has 100 tokens, the most that are allowed"})
+        return httpx.Response(201 if request.method == "POST" else 200, json=TOKEN)
+
+    monkeypatch.setattr(place, "_answer", answer)
+    assert place.run("login", "-u", "jo", "-p", "x") == 0
+    assert [method for method, _, _ in place.asked] == ["POST", "GET", "DELETE", "POST"]
+    assert place.asked[2][1] == f"/pulp/api/v3/tokens/{ID[:-1]}3/"
+    assert Sessions(place.file.parent).recall(URL) == JO
+    assert "Ended your oldest session, 'login on c 3' of 2026-11-03T12:00:00Z" in capsys.readouterr().err
+    tokens[:] = [{**tokens[0], "name": f"ci {n}"} for n in range(4)]
+    assert place.run("login", "-u", "jo", "-p", "x") == 65
+    assert "the most that are allowed" in capsys.readouterr().err
+
+
 def test_options_may_stand_before_the_command_as_well(place: Place) -> None:
     assert place.run("-u", "jo", "-p", "x", "login") == 0
     assert Sessions(place.file.parent).recall(URL) == JO
