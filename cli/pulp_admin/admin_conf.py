@@ -10,12 +10,14 @@ from typing import Any, Final, NamedTuple
 from pulp_console.exits import CONFIG
 
 from pulp_admin.errors import Failure
-from pulp_admin.settings import CA_FILE, PASSWORD, URL, USERNAME, VERIFY
+from pulp_admin.settings import CA_FILE, PASSWORD, PROXY, URL, USERNAME, VERIFY
 
 _API: Final = "/pulp/api"
 _OF_THE_URL: Final = ("host", "port", "api_prefix")
+_OF_THE_PROXY: Final = ("proxy_host", "proxy_port")
+_PROXY_PORT: Final = "3128"
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "server": (*_OF_THE_URL, "verify_ssl", "ca_path", "upload_chunk_size"),
+    "server": (*_OF_THE_URL, "verify_ssl", "ca_path", "upload_chunk_size", *_OF_THE_PROXY),
     "auth": ("username", "password"),
 }
 """The sections that are read, and every name that Pulp 2 knows in them."""
@@ -63,6 +65,8 @@ class AdminConf:
         found: dict[str, ConfigValue] = {}
         if not server.keys().isdisjoint(_OF_THE_URL):
             found[URL.key] = self._url()
+        if not server.keys().isdisjoint(_OF_THE_PROXY):
+            found[PROXY.key] = self._proxy()
         if "verify_ssl" in server:
             found[VERIFY.key] = _truth("verify_ssl", server["verify_ssl"])
         for section, name, key in _KEYS:
@@ -75,18 +79,42 @@ class AdminConf:
         """The server's URL from the values of all files so far; Pulp 2 speaks only HTTPS."""
         nothing = ConfigValue("", "")
         host, port, prefix = (self._server.get(name, nothing) for name in _OF_THE_URL)
-        number, path = port.value or "443", (prefix.value or _API).rstrip("/")
-        if not (number.isascii() and number.isdigit()):
-            raise Failure(f"{port.source}: port = {number!r}: a number from 1 to 65535 is expected", CONFIG)
+        number, path = _number("port", port, "443"), (prefix.value or _API).rstrip("/")
         if not path.endswith(_API):
             raise Failure(f"{prefix.source}: api_prefix = {prefix.value!r}: it has to end in {_API}", CONFIG)
-        name = host.value or socket.gethostname()
-        if not _HOST.fullmatch(name) or (name.count(":") == 1 and _PORT.search(name)):
-            advice = "the name or the address of a machine is expected, without https:// or quotes; port stands apart"
-            raise Failure(f"{host.source}: host = {name!r}: {advice}", CONFIG)
-        shown = f"[{name}]" if ":" in name and not name.startswith("[") else name
+        shown = _machine("host", host, "port") if host.value else _bracketed(socket.gethostname())
         source = host.source or port.source or prefix.source
         return ConfigValue(f"https://{shown}:{number}{path.removesuffix(_API)}", source)
+
+    def _proxy(self) -> ConfigValue:
+        """The URL of the proxy, of what all files have said so far; empty for none."""
+        nothing = ConfigValue("", "")
+        host, port = (self._server.get(name, nothing) for name in _OF_THE_PROXY)
+        if not host.value:
+            return ConfigValue("", port.source)
+        number = _number("proxy_port", port, _PROXY_PORT)
+        return ConfigValue(f"http://{_machine('proxy_host', host, 'proxy_port')}:{number}", host.source)
+
+
+def _number(name: str, said: ConfigValue, default: str) -> str:
+    """The number of a port. Raises `Failure` (78)."""
+    number = str(said.value or default)
+    if not (number.isascii() and number.isdigit()):
+        raise Failure(f"{said.source}: {name} = {number!r}: a number from 1 to 65535 is expected", CONFIG)
+    return number
+
+
+def _machine(name: str, said: ConfigValue, port: str) -> str:
+    """The name or the address of a machine, as a URL has it; its port is another value. Raises `Failure` (78)."""
+    text = str(said.value)
+    if not _HOST.fullmatch(text) or (text.count(":") == 1 and _PORT.search(text)):
+        advice = f"the name or the address of a machine is expected, without https:// or quotes; {port} stands apart"
+        raise Failure(f"{said.source}: {name} = {text!r}: {advice}", CONFIG)
+    return _bracketed(text)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]], list[str]]:

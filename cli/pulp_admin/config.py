@@ -18,6 +18,7 @@ from pulp_admin.settings import (
     LONGEST_TIMEOUT_S,
     PASSWORD,
     PASSWORD_FILE,
+    PROXY,
     TIMEOUT_S,
     TOKEN,
     URL,
@@ -44,6 +45,9 @@ class Config:
     """Where `ca_file` comes from."""
     token: str | None = None
     """A bearer token, in place of the user and the password."""
+    proxy: str | None = None
+    """The URL of a proxy that a file names."""
+    proxy_source: str = ""
 
 
 def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -66,6 +70,8 @@ def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Confi
         folder=folder,
         ca_source=values[CA_FILE.key].source if CA_FILE.key in values else "",
         token=token,
+        proxy=_text(values.get(PROXY.key), PROXY.key, is_secret=True) or None,
+        proxy_source=values[PROXY.key].source if PROXY.key in values else "",
     ), warnings
 
 

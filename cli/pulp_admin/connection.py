@@ -11,7 +11,7 @@ from pulp_console.exits import CONFIG, TEMPORARY
 
 from pulp_admin.config import Config
 from pulp_admin.errors import Failure, Unreachable, why
-from pulp_admin.proxies import proxy_for
+from pulp_admin.proxies import Proxy, proxy_for
 from pulp_admin.server_url import with_port
 from pulp_admin.settings import DEFAULT_URL
 
@@ -24,7 +24,8 @@ class Connection:
     def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
         """Raises `Failure` (78) if no request can be sent with these settings."""
         self._config = config
-        self._proxy = proxy_for(config.url, os.environ) if transport is None else None
+        of_file = None if config.proxy is None else Proxy(config.proxy, config.proxy_source, is_of_file=True)
+        self._proxy = proxy_for(config.url, os.environ, of_file) if transport is None else None
         trust = _trust(config, os.environ)
         try:
             # The environment was read above: the library would fail on values for other servers.
@@ -95,18 +96,16 @@ class Connection:
 
     @property
     def _proxy_advice(self) -> str:
-        variable = self._proxy.variable if self._proxy else "HTTPS_PROXY or ALL_PROXY"
+        place = self._proxy.place if self._proxy else "HTTPS_PROXY or ALL_PROXY in the environment"
         host = urlsplit(self._config.url).hostname
-        return f"It is named by {variable} in the environment. To go without: NO_PROXY={host}"
+        return f"It is named by {place}. To go without: NO_PROXY={host}"
 
     def _unusable(self, error: Exception) -> Failure:
         if self._proxy is None:
             return Failure(f"{self._config.url_source}: the URL {self._config.url} cannot be used: {error}", CONFIG)
         reason = str(error).replace(self._proxy.url, self._proxy.shown)
-        return Failure(
-            f"{self._proxy.variable}={self._proxy.shown}: this proxy cannot be used: {reason}\n{self._proxy_advice}",
-            CONFIG,
-        )
+        named = f"{self._proxy.named_by}{': ' if self._proxy.is_of_file else '='}{self._proxy.shown}"
+        return Failure(f"{named}: this proxy cannot be used: {reason}\n{self._proxy_advice}", CONFIG)
 
 
 def _remedy(text: str) -> str:

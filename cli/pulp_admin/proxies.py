@@ -1,4 +1,4 @@
-"""Which proxy the environment names for a server. Pure."""
+"""Which proxy leads to a server: that of the environment, else that of a file. Pure."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -9,10 +9,16 @@ _LOOPBACK_NAME: Final = "localhost"
 
 
 class Proxy(NamedTuple):
-    """A proxy, and the variable that names it."""
+    """A proxy, and what names it: a variable, or a file."""
 
     url: str
-    variable: str
+    named_by: str
+    is_of_file: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it is named, in words for a message."""
+        return self.named_by if self.is_of_file else f"{self.named_by} in the environment"
 
     @property
     def shown(self) -> str:
@@ -21,9 +27,9 @@ class Proxy(NamedTuple):
         return f"{head.partition('://')[0]}://...@{tail}" if at else self.url
 
 
-def proxy_for(url: str, env: Mapping[str, str]) -> Proxy | None:
+def proxy_for(url: str, env: Mapping[str, str], of_file: Proxy | None = None) -> Proxy | None:
     """The proxy for a server, by the rules of curl: `HTTP_PROXY` or `HTTPS_PROXY`, else `ALL_PROXY`, small letters
-    first, unless `NO_PROXY` names the host. A server on this machine has none."""
+    first, else that of a file, unless `NO_PROXY` names the host. A server on this machine has none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _is_loopback(host) or _is_excluded(host, parts.port, _first(env, "no_proxy")[0]):
@@ -31,8 +37,12 @@ def proxy_for(url: str, env: Mapping[str, str]) -> Proxy | None:
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
         found, variable = _first(env, name)
         if found:
-            return Proxy(found if "://" in found else f"http://{found}", variable)
-    return None
+            return Proxy(_with_scheme(found), variable)
+    return None if of_file is None else of_file._replace(url=_with_scheme(of_file.url))
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
 
 
 def _first(env: Mapping[str, str], name: str) -> tuple[str, str]:

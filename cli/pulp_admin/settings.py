@@ -71,6 +71,11 @@ VERIFY: Final = ClientSetting(
 CA_FILE: Final = ClientSetting(
     sentence="Certificates to trust.", key="ca_file", variable="PULP_CA_FILE", flag="--ca-file"
 )
+PROXY: Final = ClientSetting(
+    sentence="The proxy to the server, where the environment names none and NO_PROXY does not name the server.",
+    key="proxy",
+    allowed="the URL of a proxy",
+)
 TIMEOUT_S: Final = ClientSetting(
     sentence="How long the server may take to answer.",
     key="timeout_s",
@@ -95,6 +100,7 @@ SETTINGS: Final = (
     TOKEN,
     VERIFY,
     CA_FILE,
+    PROXY,
     TIMEOUT_S,
     ERRORS,
 )

@@ -136,6 +136,28 @@ def test_the_server(machine: Machine, text: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "proxy"),
+    [
+        ("proxy_host = proxy.example.org", "http://proxy.example.org:3128"),
+        ("proxy_host = ::1\nproxy_port = 8080", "http://[::1]:8080"),
+        ("proxy_port = 8080", None),
+        ("proxy_host =", None),
+        ("host = h", None),
+    ],
+)
+def test_the_proxy(machine: Machine, text: str, proxy: str | None) -> None:
+    """Pulp 2's client goes by it; the port has the default that its file names."""
+    machine.write(machine.site / "admin.conf", f"[server]\n{text}\n")
+    assert (machine.read().proxy, machine.warnings) == (proxy, [])
+    machine.write(machine.home / "admin.conf", "[server]\nproxy_host =\n")
+    assert machine.read().proxy is None
+    machine.write(machine.home / "admin.conf", "[server]\nproxy_host = own\nproxy_port = 1\n")
+    assert machine.read().proxy == "http://own:1"
+    machine.write(machine.home / "admin.toml", 'proxy = "https://other:2"\n')
+    assert machine.read().proxy == "https://other:2"
+
+
+@pytest.mark.parametrize(
     ("text", "verify"), [("False", False), ("no", False), ("0", False), ("TRUE", True), ("1", True)]
 )
 def test_whether_certificates_are_checked(machine: Machine, text: str, verify: bool) -> None:
@@ -149,6 +171,14 @@ def test_whether_certificates_are_checked(machine: Machine, text: str, verify: b
         ("[server]\nhost = h\nport = https\n", "[server]: port = 'https': a number from 1 to 65535 is expected"),
         ("[server]\nhost = h\nport = 99999\n", "a port is a number from 1 to 65535"),
         ("[server]\nhost = h\napi_prefix = /api\n", "api_prefix = '/api': it has to end in /pulp/api"),
+        (
+            "[server]\nproxy_host = http://p\n",
+            "[server]: proxy_host = 'http://p': the name or the address of a machine",
+        ),
+        (
+            "[server]\nproxy_host = p\nproxy_port = x\n",
+            "[server]: proxy_port = 'x': a number from 1 to 65535 is expected",
+        ),
         ("[server]\nverify_ssl = maybe\n", "verify_ssl = 'maybe': true or false is expected"),
         ("[auth]\nusername = a:b\n", "a user name cannot hold a colon"),
         ("[server\nhost = h\n", "line 1: a [section] or NAME = VALUE is expected"),
@@ -179,7 +209,7 @@ def test_a_name_that_pulp_does_not_know_is_told(machine: Machine) -> None:
     machine.read()
     assert [text.partition(": ")[2] for text in machine.warnings] == [
         f"{machine.home}/admin.conf, [server]: hots is unknown, and ignored; known are: host, port, api_prefix,"
-        " verify_ssl, ca_path, upload_chunk_size"
+        " verify_ssl, ca_path, upload_chunk_size, proxy_host, proxy_port"
     ]
 
 

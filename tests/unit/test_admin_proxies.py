@@ -37,6 +37,21 @@ def test_which_proxy(env: dict[str, str], expected: Proxy | None) -> None:
     assert proxy_for(url, env) == expected
 
 
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, "http://f:3128"),
+        ({"HTTP_PROXY": "http://p:1"}, "http://f:3128"),  # for servers without TLS
+        ({"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ({"NO_PROXY": "example.org"}, None),
+    ],
+)
+def test_the_proxy_of_a_file_counts_where_the_environment_names_none(env: dict[str, str], expected: str | None) -> None:
+    found = proxy_for(FAR, env, Proxy("f:3128", "admin.toml", is_of_file=True))
+    assert (None if found is None else found.url) == expected
+    assert proxy_for("http://localhost:1", env, Proxy("f:3128", "admin.toml", is_of_file=True)) is None
+
+
 @pytest.mark.parametrize("rule", ["2001:db8::/32", "2001:db8::1", "[2001:db8::1]"])
 def test_addresses_without_a_proxy(rule: str) -> None:
     assert proxy_for("https://[2001:db8::1]", {"ALL_PROXY": "http://p:1", "NO_PROXY": rule}) is None
@@ -77,6 +92,18 @@ def test_a_dead_proxy_is_not_blamed_on_the_server(
     error = capsys.readouterr().err
     assert error.startswith("The proxy http://127.0.0.1:1 cannot be used to reach the server http://pulp.invalid:80: ")
     assert "named by http_proxy in the environment" in error
+
+
+def test_a_proxy_of_a_file_is_used_and_named_with_its_place(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = home / "admin.conf"
+    conf.write_text("[server]\nhost = pulp.invalid\nproxy_host = 127.0.0.1\nproxy_port = 1\n")
+    monkeypatch.setenv("PULP_ADMIN_CONFIG", str(conf))
+    assert run(["status"]) == 78
+    error = capsys.readouterr().err
+    assert error.startswith("The proxy http://127.0.0.1:1 cannot be used to reach the server https://pulp.invalid:443")
+    assert f"It is named by {conf}, [server]. To go without: NO_PROXY=pulp.invalid" in error
 
 
 def test_no_proxy_of_the_environment_disturbs_a_server_on_this_machine(
