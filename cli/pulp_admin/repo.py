@@ -5,6 +5,8 @@ from typing import Final
 import click
 from pulp_console.groups import LazyGroup, examples
 
+from pulp_admin import elsewhere
+
 _COMMANDS: Final = {
     "list": "pulp_admin.repo_pages:list_",
     "show": "pulp_admin.repo_pages:show_one",
@@ -21,6 +23,7 @@ _COMMANDS: Final = {
 @click.group(
     cls=LazyGroup,
     places=_COMMANDS,
+    elsewhere=elsewhere.ANY_REPO,
     epilog=examples("pulp-admin repo list", "pulp-admin repo publish run --repo-id zoo"),
 )
 def repo() -> None:
