@@ -143,6 +143,20 @@ async def test_cancels_and_searches_have_a_rate_too(api: Site, jo: httpx.AsyncCl
     assert (await jo.get(f"{V3}/tasks/")).status_code == 200  # a page is none
 
 
+@pytest.mark.parametrize("path", [f"{V2}/task_groups/{{}}/", f"{V3}/task-groups/{{}}/"])
+async def test_the_cancel_of_a_group_is_one_action_however_many_tasks_it_has(
+    api: Site, jo: httpx.AsyncClient, path: str
+) -> None:
+    group = str(uuid4())
+    tasks = [(await submit(jo, group_id=group)).json()["task"] for _ in range(3)]
+    await limit(api, f"actions={NEVER}")
+    body = {"state": "canceled"}
+    request = jo.delete(path.format(group)) if path.startswith(V2) else jo.patch(path.format(group), json=body)
+    assert (await request).status_code in (200, 202)
+    assert {(await jo.get(task)).json()["state"] for task in tasks} <= {"canceled", "canceling"}
+    refused(await jo.patch(tasks[0], json=body), "actions")
+
+
 async def test_refusals_are_audited(api: Site, jo: httpx.AsyncClient) -> None:
     await limit(api, "priority=1")
     await submit(jo, priority=2)

@@ -27,7 +27,7 @@ class Access(StrEnum):
     ADMIN = "administrator"
 
 
-_FOR_OPERATORS: Final = frozenset({"cancel", "cancel_all", "purge", "hide"})
+_FOR_OPERATORS: Final = frozenset({"cancel", "cancel_all", "admit_cancels", "purge", "hide"})
 _FOR_SUBMITTERS: Final = frozenset({"need_submitter", "submit", "rerun", "change_repository", "remove_repository"})
 _FOR_OWNERS: Final = frozenset({"read_own", "read_own_schedule"})
 _FOR_SUBSCRIBERS: Final = frozenset({"need_subscriber"})

@@ -195,8 +195,19 @@ class AuthenticatedCall:
 
     async def cancel(self, task_id: UUID, reason: str | None = None) -> Cancelled:
         """Cancel a task: operators may cancel any, submitters those that they own."""
+        await self.admit_cancels()
+        return await self.cancel_admitted(task_id, reason)
+
+    async def admit_cancels(self) -> None:
+        """Admit the cancels of one request, which are one action however many they are.
+
+        Raises `Forbidden`, `QuotaExceeded`.
+        """
         self.principal.need(Role.OPERATOR, Role.SUBMITTER)
         await self.quotas.action(self.asking)
+
+    async def cancel_admitted(self, task_id: UUID, reason: str | None = None) -> Cancelled:
+        """Cancel a task after `admit_cancels`."""
         if self.principal.role is Role.SUBMITTER:
             task = (await self.read(task_id)).task
             if not await self.task_rights.may_cancel(self.principal, task):

@@ -79,12 +79,13 @@ async def summarize_group(call: Authenticated, group_id: str) -> Response:
 @router.delete("/{group_id}/")
 async def cancel_group(call: Authenticated, group_id: str) -> Response:
     """Cancel all tasks of a group that have not ended and that the user may cancel: 202 with their call reports."""
+    await call.admit_cancels()
     ids = await _ids(call, group_id)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def cancel(task_id: UUID) -> Cancelled:
         async with turns:
-            return await call.cancel(task_id)
+            return await call.cancel_admitted(task_id)
 
     found = await asyncio.gather(*map(cancel, ids), return_exceptions=True)
     cancelled = [each for each in found if isinstance(each, Cancelled)]
