@@ -91,7 +91,7 @@ def test_the_oldest_session_ends_for_one_more_than_there_may_be(
         if request.method == "GET":
             return httpx.Response(200, json={"count": len(tokens), "next": None, "results": tokens})
         if request.method == "DELETE":
-            tokens[:] = [each for each in tokens if each["id"] not in request.url.path]
+            tokens[:] = [each for each in tokens if str(each["id"]) not in request.url.path]
         if request.method == "POST" and len(tokens) == 4:
             return httpx.Response(409, json={"detail": "user jo has 100 tokens, the most that are allowed"})
         return httpx.Response(201 if request.method == "POST" else 200, json=TOKEN)
