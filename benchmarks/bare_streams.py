@@ -25,7 +25,7 @@ _HEAD = (
 )
 _BEGIN = framed(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" + compressed(b"retry: 1000\n\n").data)
 _EVERY_S = 0.08
-"""As often as the API wakes 2,000 readers."""
+"""How often the API wakes 2,000 readers."""
 
 
 class _Client(asyncio.Protocol):

@@ -42,7 +42,8 @@ async def submitted(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def drain_submitted(made: Scene, port: int, about: int) -> Mapping[str, float]:
-    """Tasks per second, and processor time per task of our processes, without the servers, for about so many tasks."""
+    """Tasks per second, and the processor time per task of our processes without the servers, for about this many
+    tasks."""
     each = about // _CLIENTS
     tasks = each * _CLIENTS
     used_s = sum(process.cpu_s() for process in made.running)

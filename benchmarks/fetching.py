@@ -1,4 +1,4 @@
-"""`sync`: the processor time of fetching many small packages, beside a plain httpx loop."""
+"""`sync`: the processor time of fetching many small packages, compared with a plain httpx loop."""
 
 import asyncio
 import contextlib

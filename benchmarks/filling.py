@@ -11,7 +11,7 @@ _SQL: Final = load("benchmarks", "fill.sql")
 
 
 async def fill(database: str, tasks: int, *, purged: int = 0) -> None:
-    """Write this many finished tasks, once, into tables whose indexes are built last; the oldest of them are purged.
+    """Write this many finished tasks, once, into tables whose indexes are built last; the oldest are purged.
 
     Nothing else may happen meanwhile.
     """

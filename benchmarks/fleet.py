@@ -38,7 +38,7 @@ _DRAIN_S: Final = 120
 
 
 def idle(workers: int) -> Side:
-    """One task at a time, nothing else to do; what the parts use while nothing happens; connections; memory."""
+    """One task at a time with nothing else to do; what idle parts use; connections; memory."""
 
     async def measured(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         count = sizes.of(workers, 2)
@@ -84,7 +84,7 @@ class Trickle:
         self._site = site
 
     async def submit(self, tasks: int) -> None:
-        """Submit so many more."""
+        """Submit this many more."""
         for _ in range(tasks):
             self.task_ids += await self._site.accept(1)
             await asyncio.sleep(0.1)
@@ -126,7 +126,7 @@ def exclusive(workers: int, slots: int) -> Side:
 
 
 async def _drained(site: Fleet, tasks: int, meanwhile: Trickle) -> int:
-    """How many of the tasks that rest have ended when all have, or time is up; others are submitted meanwhile."""
+    """How many of the remaining tasks have ended when all have, or time is up; others are submitted meanwhile."""
     submitting = asyncio.create_task(meanwhile.submit(10 * LIMIT_S))
     ends_s, rested = time.perf_counter() + _DRAIN_S, 0
     while not meanwhile.task_ids or (rested < tasks and time.perf_counter() < ends_s):
@@ -138,7 +138,7 @@ async def _drained(site: Fleet, tasks: int, meanwhile: Trickle) -> int:
 
 
 def waiting(waiting_tasks: int) -> Side:
-    """The same number of tasks is drained while so many wait on 50 resources: one comes for each that ends."""
+    """The same number of tasks is drained while this many wait on 50 resources: one arrives for each that ends."""
 
     async def measured(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         async with fleet(servers, 2, 64) as site:
@@ -155,7 +155,7 @@ def waiting(waiting_tasks: int) -> Side:
 
 
 async def _keep_waiting(site: Fleet, kept: int, until_ended: int) -> None:
-    """Returns when so many tasks have ended; as many wait all the time."""
+    """Returns when this many tasks have ended; the number that waits stays constant."""
     while (ended := await site.ended()) < until_ended:
         missing = range(site.accepted, ended + kept)
         await asyncio.gather(*(site.accept(1, _repository(number % _RESOURCES_OF_WAITING)) for number in missing))
@@ -185,7 +185,7 @@ async def _import(made: Scene) -> None:
 
 
 def importing(processes: int) -> Side:
-    """As many Pythons that only import what a worker imports."""
+    """The same number of Python processes that only import what a worker imports."""
 
     async def measured(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         async with scene(servers) as made:

@@ -20,7 +20,7 @@ from benchmarks.scene import LIMIT_S, PARTITIONS, Process, Scene, Servers, follo
 _OURS: Final = ("workers", "processor")
 PARTS: Final = (*_OURS, "postgres")
 _EVENTS_AFTER_ACCEPTED: Final = 2
-"""Of a task that does nothing: started and finished."""
+"""The events of a task that does nothing: started and finished."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Fleet:
     """How many tasks were submitted."""
 
     async def accept(self, tasks: int, *resources: Resource, operation: str = "noop") -> list[UUID]:
-        """Append so many `accepted`; the tasks' ids."""
+        """Append this many `accepted`; returns the tasks' ids."""
         task_ids = await accept(self.log, PARTITIONS, tasks, *resources, operation=operation)
         self.accepted += tasks
         return task_ids
@@ -66,7 +66,7 @@ class Fleet:
         return {**found, "postgres": 0.0 if self.postgres is None else _server_s(self.postgres)}
 
     def mib(self) -> dict[str, float]:
-        """The memory of each part: its proportional set size. Of Postgres 0 where it may not be read."""
+        """The memory of each part: its proportional set size. For Postgres 0 if it may not be read."""
         found = {part: _pss_mib(each.process.pid for each in self._processes(part)) for part in _OURS}
         return {**found, "postgres": 0.0 if self.postgres is None else _pss_mib([self.postgres.pid])}
 
@@ -107,7 +107,7 @@ class Used:
         return sum(self.parts.values())
 
     def without(self, rest: "Used") -> "Used":
-        """What is left without what the parts use while nothing happens."""
+        """The usage without what idle parts use."""
         idle = {part: used_s / rest.seconds * self.seconds for part, used_s in rest.parts.items()}
         return Used(self.seconds, {part: max(0.0, used_s - idle[part]) for part, used_s in self.parts.items()})
 
@@ -123,7 +123,7 @@ class Used:
 
 
 class Stretch:
-    """Measures what the parts use from its construction on."""
+    """Measures what the parts use, from its construction on."""
 
     def __init__(self, site: Fleet) -> None:
         self._site = site
@@ -144,7 +144,7 @@ async def using(site: Fleet, work: Awaitable[None]) -> Used:
 
 @asynccontextmanager
 async def fleet(servers: Servers, workers: int, slots: int) -> AsyncIterator[Fleet]:
-    """So many workers that are all online, with so many slots each."""
+    """This many workers, all online, with this many slots each."""
     async with scene(servers) as made:
         log = KafkaLog(servers.kafka, made.topics.events, PARTITIONS)
         await log.start()

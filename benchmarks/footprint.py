@@ -17,7 +17,7 @@ from benchmarks.serving import PASSWORD, USER, serving
 
 
 async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Milliseconds of a process `pulp-admin tasks list`; beside it a Python that does nothing."""
+    """Milliseconds of a process `pulp-admin tasks list`, next to a Python that does nothing."""
     async with serving(servers) as (made, port):
         environment = {
             **servers.environment(),

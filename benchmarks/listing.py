@@ -102,7 +102,7 @@ async def _right_after(writing: Client, sides: Mapping[str, Connect], times: int
 
 
 async def beside_purged(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
-    """The same of tasks beside which many more are purged, against as many tasks alone."""
+    """The same for tasks among many more purged ones, against the same number of tasks alone."""
     shown, purged = sizes.of(_SHOWN, 3000), sizes.of(_PURGED, 9000)
     async with serving(servers) as (made, port), serving(servers) as (less, port_of_less):
         await fill(made.database, shown + purged, purged=purged)

@@ -22,7 +22,7 @@ _UNITS: Final = {
     "% of a core": "%",
     "times": "",
 }
-"""By the end of a metric's name, unless its measure's unit is meant."""
+"""The unit by the end of a metric's name; otherwise it has its measure's unit."""
 _STEPS: Final = 300_000
 _LOOPS: Final = 5
 
@@ -52,7 +52,7 @@ class Goal:
 
     text: str
     is_kept: Callable[["Result"], bool | None]
-    """None where nothing can be said: there is no ratio."""
+    """None if there is no ratio to judge."""
 
     def verdict(self, result: "Result") -> str:
         """For the terminal."""
@@ -63,29 +63,29 @@ _VERDICTS: Final = {True: "met", False: "missed", None: "not to be told"}
 
 
 def ratio_at_most(bound: float) -> Goal:
-    """Ours is at most so many times the other side."""
+    """Ours is at most this many times the other side."""
     return Goal(f"ratio at most {bound:g}", lambda result: None if result.ratio is None else result.ratio <= bound)
 
 
 def ratio_at_least(bound: float) -> Goal:
-    """Ours is at least so many times the other side."""
+    """Ours is at least this many times the other side."""
     return Goal(f"ratio at least {bound:g}", lambda result: None if result.ratio is None else result.ratio >= bound)
 
 
 def at_most(bound: float) -> Goal:
-    """Ours is at most so much, as the median of the rounds."""
+    """Ours is at most this much, as the median of the rounds."""
     return Goal(f"at most {bound:g}", lambda result: result.ours.median <= bound)
 
 
 def never_above(bound: float) -> Goal:
-    """Ours is at most so much in every round."""
+    """Ours is at most this much in every round."""
     return Goal(f"never above {bound:g}", lambda result: max(result.ours.values) <= bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A measure, whose sides run in turns or `together`: `ours`, perhaps `limit` (what the machine can do), and peers
-    by name.
+    """A measure, whose sides run in turns or `together`: `ours`, optionally `limit` (what the machine can do), and
+    peers by name.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Measure:
     goal: str
     """In words, unless metrics have goals of their own."""
     goals: Mapping[str, Goal] = field(default_factory=dict)
-    """By metric; then the others have none."""
+    """By metric; all others then have no goal."""
     sides: Mapping[str, Side] = field(default_factory=dict)
     together: Together | None = None
     rounds: int = 3

@@ -23,7 +23,7 @@ from benchmarks.scene import LIMIT_S, PARTITIONS, Scene, Servers, following, sce
 _TASKS = 20_000
 _QUICK_TASKS = 1000
 _EARLIER = 4
-"""How many times as many events as are measured a rebuild has to fill beside them."""
+"""How many times the measured events a rebuild must fill in addition."""
 _GROWN_TASKS = 500_000
 _QUICK_GROWN_TASKS = 4000
 _TRANSACTION = 5000
@@ -39,7 +39,7 @@ _TABLES: dict[LiteralString, LiteralString] = {
 }
 """The largest tables → the order in which their rows arrive."""
 _finished: dict[tuple[str, int], list[bytes]] = {}
-"""(table, number of tasks) → its rows as COPY writes them: what the limits copy again."""
+"""(table, number of tasks) → its rows as COPY writes them, which the limits copy again."""
 
 
 async def live(

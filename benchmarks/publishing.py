@@ -1,4 +1,4 @@
-"""`publish`: the cost of a publication beside createrepo_c, which reads and writes the same metadata."""
+"""`publish`: the cost of a publication compared with createrepo_c, which reads and writes the same metadata."""
 
 import asyncio
 import hashlib

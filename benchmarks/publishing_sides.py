@@ -17,7 +17,7 @@ def ours(storage: Path) -> None:
 
     from benchmarks.publishing import REPOSITORY
 
-    for name in ("publications", "published"):  # else there is nothing to do
+    for name in ("publications", "published"):  # otherwise there is nothing to do
         shutil.rmtree(storage / name, ignore_errors=True)
     held = Store(storage).versions(REPOSITORY).newest()
     assert held is not None

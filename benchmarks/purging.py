@@ -76,7 +76,7 @@ async def purge(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, flo
 
 
 async def _acceptance_of(made: Scene, number: int) -> str:
-    """A time by which so many tasks have ended, and no more."""
+    """A time by which exactly this many tasks have ended."""
     rows = await made.execute(
         "select finished_at + interval '1 millisecond' from tasks order by accepted_at offset %s limit 1", number - 1
     )
@@ -105,7 +105,7 @@ async def _ended(asking: Client, purge_id: UUID, purged: int) -> set[int]:
 
 
 async def _check(port: int, purged: int, kept: int, others: int) -> None:
-    """Lists and their counts are exact: the purge is the one task beside those that were kept and the others."""
+    """Lists and their counts are exact: the purge is the only task besides the kept ones and the others."""
     async with client(port) as asking:
         for query, wanted in (("", kept + others + 1), ("&state=completed&name=purge-tasks", 1)):
             count = (await _get(asking, f"{_TASKS}?limit=1{query}"))["count"]

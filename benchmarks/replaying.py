@@ -63,7 +63,7 @@ async def replay(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def _run(made: Scene, name: str, *command: str, **env: str) -> None:
-    """Run a command of `pulp-tasks` to its end. Raises `RuntimeError` with what it said if it fails."""
+    """Run a command of `pulp-tasks` to its end. Raises `RuntimeError` with its output if it fails."""
     done = await made.start(name.replace(" ", "-"), *command, **env)
     if await done.process.wait():
         raise RuntimeError(f"{name} failed: {(made.folder / f'{done.name}.log').read_text()[-2000:]}")
@@ -76,7 +76,7 @@ def _archived(made: Scene) -> dict[int, int]:
 
 
 def _cut(made: Scene, ends: Mapping[int, int]) -> None:
-    """Have Kafka delete what is before these offsets, as its retention does."""
+    """Make Kafka delete everything before these offsets, as its retention does."""
     client = AdminClient(client_settings(made.servers.kafka))  # its futures fail when it is closed
     places = [TopicPartition(made.topics.events, partition, end) for partition, end in ends.items()]
     for future in client.delete_records(places).values():

@@ -37,7 +37,7 @@ class Servers:
     """The folder for compiled Python files, as in an installation, even if this machine forbids them elsewhere."""
 
     def environment(self) -> dict[str, str]:
-        """That of our processes."""
+        """The environment of our processes."""
         given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {**given, "PYTHONPYCACHEPREFIX": str(self.bytecode)}
 

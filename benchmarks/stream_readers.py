@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """Those that the streams of this process have brought."""
+    """The chunks that the streams of this process have delivered."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Chunk] = {}
@@ -58,13 +58,13 @@ class Chunks:
 
 
 class Delays:
-    """How late events came: each counts as late as the oldest one of those that came with it."""
+    """How late events came: each counts as late as the oldest event that came with it."""
 
     def __init__(self) -> None:
         self.count: Counter[int] = Counter()
 
     def note(self, events: int, oldest_ms: int) -> None:
-        """So many came now."""
+        """Note that this many arrived now."""
         self.count[max(0, int(time.time() * 1000) - oldest_ms)] += events
 
 
@@ -105,11 +105,11 @@ class Reader(asyncio.BufferedProtocol):
             self._opened.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """The one buffer: what it gets is read at once."""
+        """The only buffer: its contents are read at once."""
         return _VIEW
 
     def buffer_updated(self, size: int) -> None:
-        """Read what has come."""
+        """Read what has arrived."""
         start = 0
         if self._head is not None:
             start = self._take_head(size)

@@ -230,7 +230,7 @@ async def _librdkafka(made: Scene) -> AsyncIterator["asyncio.Queue[bytes]"]:
 
 
 def _percentile(delays: Sequence[tuple[int, int]], percent: float) -> float:
-    """Of delays, each with how many events had it."""
+    """The percentile of delays, each with the number of events that had it."""
     left = sum(count for _, count in delays) * percent / 100
     for delay, count in delays:
         left -= count

@@ -14,7 +14,7 @@ from benchmarks.recovering import until_shared
 from benchmarks.scene import LIMIT_S, PARTITIONS, Process, Scene, Servers, following, scene
 
 _EVENTS: Final = 3
-"""Of a task that does nothing: accepted, started and finished."""
+"""The events of a task that does nothing: accepted, started and finished."""
 
 
 async def taking_over(servers: Servers, sizes: Sizes) -> Mapping[str, float]:

@@ -162,7 +162,7 @@ def check_consistency(text: str, vkeys: list[str]) -> str:
 
 
 def main() -> int:
-    """The command: 0 if it is proved, 1 if not, 2 if there is nothing to check."""
+    """The command: exits 0 if it is proved, 1 if not, 2 if there is nothing to check."""
     parser = argparse.ArgumentParser(description="Check a proof of the log.")
     parser.add_argument("proof", type=Path)
     parser.add_argument("--vkey", action="append", required=True, help="verifier key of the partition; may be repeated")

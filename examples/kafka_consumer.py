@@ -1,10 +1,10 @@
-"""Events of tasks with confluent-kafka alone, for a program that installs nothing of Pulp Tasks.
+"""Events of tasks with confluent-kafka alone, for a program that does not install Pulp Tasks.
 
     pip install confluent-kafka
     python examples/kafka_consumer.py --events 1   # and without --events for ever
 
 It joins a consumer group: start it several times, and each event goes to one of the processes. The place is stored in
-Kafka after an event was handled, so each is handled at least once: `id` tells whether one came before.
+Kafka after an event was handled, so each is handled at least once: `id` tells whether an event came before.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def settings(group: str) -> dict[str, str | bool]:
 
 
 def show(value: bytes | None) -> None:
-    """The event is a CloudEvent in JSON. What is none is passed over: a stranger may have written it."""
+    """The event is a CloudEvent in JSON. Anything else is skipped: a stranger may have written it."""
     try:
         event = json.loads(value or b"")
         print(event["type"], event["subject"], json.dumps(event["data"]), flush=True)

@@ -59,7 +59,7 @@ async def main(arguments: list[str]) -> None:
 
 
 def told(event: dict[str, Any], operations: dict[str, str], outcomes: Counter[tuple[str, str]]) -> None:
-    """Remember what the task is; when it ends, count it and print the count. Handling one twice would count twice."""
+    """Remember the task; when it ends, count it and print the count. An event handled twice would count twice."""
     print(event["type"], event["subject"], flush=True)
     if event["type"] in ACCEPTED:
         operations[event["subject"]] = event["data"]["operation"]
@@ -70,7 +70,7 @@ def told(event: dict[str, Any], operations: dict[str, str], outcomes: Counter[tu
 
 
 def parsed(value: bytes | None) -> dict[str, Any] | None:
-    """The event, or None for what is none: an agent that raises would end."""
+    """The event, or None for anything else: an agent that raises would end."""
     try:
         event = json.loads(value or b"")
         return event if {"type", "subject", "data"} <= event.keys() else None

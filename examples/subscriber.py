@@ -3,10 +3,11 @@
     python examples/subscriber.py outcomes.sqlite            # up to where the log ends now
     python examples/subscriber.py outcomes.sqlite --follow   # and then live
 
-It needs the package pulp-tasks and nothing else. Kafka is that of PULP_KAFKA, else that of the local stack that runs.
+It needs the package pulp-tasks and nothing else. It reads the Kafka of PULP_KAFKA, else that of the running local
+stack.
 
-Stop it whenever you like, with kill -9 if you must: it goes on where it was. The counts and the cursor behind the
-events that are in them change in one transaction, so no event is counted twice or left out.
+Stop it whenever you like, with kill -9 if you must: it continues where it was. The counts and the cursor after the
+counted events change in one transaction, so no event is counted twice or left out.
 """
 
 import argparse
@@ -73,7 +74,8 @@ def count(database: sqlite3.Connection, received: Received) -> None:
 
 
 def store(database: sqlite3.Connection, cursor: str) -> None:
-    """The next time it goes on there. A cursor of a topic that was made anew is refused: its offsets mean others."""
+    """The next run continues there. A cursor of a topic that was created again is refused, because its offsets mean
+    other events."""
     database.execute("delete from place")
     database.execute("insert into place values (?)", (cursor,))
 
@@ -81,5 +83,5 @@ def store(database: sqlite3.Connection, cursor: str) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except PulpError as error:  # such as no Kafka, or positions of a topic that was made anew
+    except PulpError as error:  # such as no Kafka, or positions of a topic that was created again
         sys.exit(f"subscriber: {error}")

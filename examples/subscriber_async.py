@@ -1,4 +1,4 @@
-"""A program on asyncio that follows events beside its other work: it prints which syncs have ended, and how.
+"""An asyncio program that follows events alongside its other work: it prints which syncs have ended, and how.
 
     python examples/subscriber_async.py --events 1   # and without --events for ever
 
@@ -14,7 +14,7 @@ from pulp_events import Event, Filter, Finished, PulpError, subscribe_async
 
 
 async def main(arguments: list[str]) -> None:
-    """Print the ends of tasks, and at the end the cursor from which to go on."""
+    """Print the ends of tasks, and finally the cursor to continue from."""
     parser = argparse.ArgumentParser(description="Print which tasks have ended, and how.")
     parser.add_argument("--since", default="beginning", help="beginning, now, a time or a cursor")
     parser.add_argument("--events", type=int, help="stop after so many")

@@ -52,7 +52,7 @@ class User:
         return str(found)
 
     def submit(self, operation: str, *arguments: str) -> str:
-        """The new task's id, from what the guide prints."""
+        """The new task's id, from the message in the guide."""
         result = self("submit", operation, *arguments)
         assert result.returncode == 0, result.stderr
         found = re.fullmatch(
@@ -88,7 +88,8 @@ class User:
         return found
 
     def spoil(self, task_id: str) -> tuple[str, str]:
-        """Append two records that cannot be projected: one of the task, and one of none; where they are, once told."""
+        """Append two records that cannot be projected, one of the task and one of no task; returns their places once
+        they are listed."""
         [first, *_] = json.loads(self("tasks", "history", "--task-id", task_id, "--output", "json").stdout)
         bad = [RawRecord(key_of(UUID(task_id)), b"{", (), first["partition"]), RawRecord(b"k", b"{", (), 0)]
         producer = raw_producer.make(self.stack.backend.kafka)

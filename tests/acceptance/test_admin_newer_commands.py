@@ -36,7 +36,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 
 def check_refusals(user: User, refusals: Sequence[Refusal]) -> None:
-    """Each ends with its code, says why on standard error, and prints nothing else, nor a traceback."""
+    """Each exits with its code, says why on standard error, and prints nothing else and no traceback."""
     for arguments, code, said in refusals:
         result = user(*arguments)
         told = " ".join(result.stderr.split())
@@ -196,7 +196,7 @@ def test_what_is_wrong_with_a_schedule_is_said(user: User) -> None:
             (["schedules", "delete", "hourly"], 64, "add --yes"),
         ],
     )
-    for _ in range(2):  # a repetition changes nothing and is no error
+    for _ in range(2):  # a repetition changes nothing and is not an error
         assert user("schedules", "disable", "hourly").returncode == 0
     assert "disabled" in user("schedules", "list").stdout
     assert json_of(user, "schedules", "enable", "hourly")["enabled"] is True
@@ -280,7 +280,7 @@ def test_a_parked_task_is_told_discarded_and_audited_as_the_document_shows_it(us
     bad = RawRecord(task_id.encode(), b"{", (), partition)
     [position] = raw_producer.append(raw_producer.make(user.stack.backend.kafka), "pulp.tasks.events", [bad])
     listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" yes +parks ")
-    assert user("tasks", "cancel", "--task-id", task_id).returncode == 75  # it waits: what it does, nobody can tell yet
+    assert user("tasks", "cancel", "--task-id", task_id).returncode == 75  # it waits: nobody knows yet what it does
     listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" parks +1 ")
     why = json_of(user, "tasks", "details", "--task-id", task_id, "--why")
     assert (why["state"], why["why"]["reasons"][0]["reason"]) == ("waiting", "parked")

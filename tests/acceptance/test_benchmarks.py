@@ -51,7 +51,7 @@ OTHERS = (
     *("fleet-takeover", "fleet-idle", "fleet-exclusive", "fleet-waiting", "fleet-start"),
 )
 SAMPLED = 8
-"""Of the others, in continuous integration."""
+"""How many of the others run in continuous integration."""
 
 
 def chosen(seed: int) -> tuple[str, ...]:

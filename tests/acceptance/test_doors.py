@@ -56,7 +56,8 @@ class Site(NamedTuple):
 
 
 Door = Callable[[Site, Filter, str, int, int], tuple[list[Position], str]]
-"""From a cursor on: the events until the connection is cut after so many, or until there are `left`; and the cursor."""
+"""Reads from a cursor until the connection is cut after a number of events, or until there are `left`; returns the
+events and the cursor."""
 
 
 def by_subscription(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
@@ -79,7 +80,7 @@ def by_async_subscription(site: Site, wanted: Filter, since: str, take: int, lef
 
 
 def by_kafka(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
-    """Kafka's own client, which stores offsets: the cursor in another form. It decides itself what it wants."""
+    """Kafka's own client, which stores offsets: the cursor in another form. It filters by itself."""
     topic = f"{site.prefix}.events"
     ends = admin.end_offsets(site.kafka, topic, PARTITIONS)
     start = Cursor.at(admin.describe(site.kafka, topic).topic_id, dict.fromkeys(ends, 0))

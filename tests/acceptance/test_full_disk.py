@@ -59,7 +59,7 @@ def disk() -> Iterator[Disk]:
 
 
 class Running(NamedTuple):
-    """A stack whose data alone is on the disk."""
+    """A stack with only its data on the disk."""
 
     disk: Disk
     env: dict[str, str]

@@ -77,7 +77,7 @@ class Installed:
         )
 
     def ok(self, *command: str, cwd: Path | None = None) -> str:
-        """Run it; what it printed. It must succeed."""
+        """Run it and return its output. It must succeed."""
         result = self.run(*command, cwd=cwd)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout

@@ -24,7 +24,7 @@ class Stack(NamedTuple):
     said: dict[str, Any]
 
     def checked(self, command: str, *arguments: str) -> Any:
-        """What a command prints as JSON, which is what the page says of it."""
+        """The JSON that a command prints, checked against the page."""
         done = pulp_tasks(command, *arguments, "--output", "json", "--data", str(self.data), env=self.env)
         assert done.returncode == 0, done.stderr
         value = json.loads(done.stdout)

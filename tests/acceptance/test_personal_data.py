@@ -184,7 +184,8 @@ def test_the_text_of_a_personal_argument_is_nowhere(user: User, tmp_path: Path) 
 
 
 def check_whole(user: User, task_id: str, folder: Path) -> None:
-    """Every record is what was signed; the record that accepted the task is proved; a rebuild equals the read model."""
+    """Every record matches the signed log; the record that accepted the task is proved; a rebuild equals the read
+    model."""
     env = environment(user.home, **user.stack.service_environment())
     data = ("--data", str(user.stack.folder.path))
 

@@ -38,8 +38,8 @@ def main(
 ) -> None:
     """Run the whole system (three brokers, Postgres, services) under a realistic load, and break it.
 
-    Each fault comes alone first, then two or three at once. At the end everything that clients were told and everything
-    in Postgres and in the API is compared with the log. Exit status 0 exactly if all of it holds.
+    Each fault comes alone first, then two or three at once. At the end, everything that clients saw and everything in
+    Postgres and in the API is compared with the log. The exit status is 0 exactly if all of it agrees.
     """
     if listing:
         for fault in FAULTS:

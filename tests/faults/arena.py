@@ -92,7 +92,7 @@ class Arena:
 
     @property
     def auth(self) -> tuple[str, str]:
-        """Of the administrator."""
+        """The credentials of the administrator."""
         return "admin", (self.folder / "admin-password").read_text().strip()
 
     @property

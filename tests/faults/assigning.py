@@ -99,7 +99,7 @@ class Assigned(NamedTuple):
     writer: str
     """The name of its connection."""
     timeline: str
-    """That of the server, as in the names of its WAL files."""
+    """The server's timeline, as in the names of its WAL files."""
     holds: int
 
 

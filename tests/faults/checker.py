@@ -48,7 +48,7 @@ class Difference(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a comparison covered, and what it found."""
+    """What a comparison covered and found."""
 
     positions: Mapping[int, int]
     tasks: int
@@ -63,11 +63,11 @@ class _Rows(NamedTuple):
     history: list[Row]
     dead: list[Row]
     counts: list[Row]
-    """Of all tasks."""
+    """The counters of all tasks."""
     uses: list[Row]
-    """Of all tasks."""
+    """The resource uses of all tasks."""
     causes: list[Row]
-    """Of all tasks."""
+    """The reruns of all tasks."""
 
     @classmethod
     def read(cls, connection: "psycopg.Connection[Row]", partition: int, start: int) -> "_Rows":
@@ -96,7 +96,7 @@ class Checker:
         self._may_go_back = True
 
     def check(self) -> Checked:
-        """Compare what is new. Raises `psycopg.OperationalError` while Postgres is unreachable."""
+        """Compare new records. Raises `psycopg.OperationalError` while Postgres is unreachable."""
         return self._compare(self._checked)
 
     def check_all(self) -> Checked:

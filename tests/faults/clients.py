@@ -139,7 +139,7 @@ class Load:
         if answer.status_code == 200:
             self.ledger.show(before, answer.json())
         elif answer.status_code == 404:
-            self.ledger.miss(task_id)  # judged at the end, when it is known what was purged
+            self.ledger.miss(task_id)  # judged at the end, when the purged tasks are known
         else:
             self.ledger.breach("I9", _place(before), f"task {task_id}, accepted before, reads {answer.status_code}")
 

@@ -130,8 +130,8 @@ def _watermarks(client: Consumer) -> dict[int, int]:
 
 @dataclass
 class _Clients(Generic[C]):
-    """Clients of one kind, of which the last is used. A failed one may keep asking a former leader or coordinator. It
-    stays open, since closing it while a broker is unreachable can abort the process.
+    """Clients of one kind; only the last is used. A failed one may keep asking a former leader or coordinator. It stays
+    open, since closing it while a broker is unreachable can abort the process.
     """
 
     make: Callable[[], C]

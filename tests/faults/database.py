@@ -25,7 +25,7 @@ class Database:
     """The current primary. The services reach it through `proxy`."""
 
     def __init__(self, stack: Stack, server: Postgres, proxy: Proxy) -> None:
-        """`server` is the stack's own, and `proxy` what the services use in front of it."""
+        """`server` is the stack's own; the services use the `proxy` in front of it."""
         self.proxy = proxy
         self.failovers = 0
         self._stack = stack
@@ -178,7 +178,7 @@ class Standby:
         self._password_file = password_file
 
     def copy(self, wal: Path | None) -> None:
-        """Take a base backup; `wal` is where its log goes, if not beside the rest."""
+        """Take a base backup; `wal` is where its WAL goes, if not with the rest."""
         account = server_account()
         program = Path(self.server.command(self.server.folder).arguments[0]).with_name("pg_basebackup")
         for path in filter(None, (self.server.data, wal)):

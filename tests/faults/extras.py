@@ -1,4 +1,4 @@
-"""Processes that a fault starts beside those of the stack."""
+"""Processes that a fault starts in addition to those of the stack."""
 
 import asyncio
 import itertools

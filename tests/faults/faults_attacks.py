@@ -1,4 +1,4 @@
-"""Attackers beside the load: each kind for a while, from their own addresses, with their own credentials or none."""
+"""Attackers alongside the load: each kind for a while, from their own addresses, with their own credentials or none."""
 
 import asyncio
 import contextlib

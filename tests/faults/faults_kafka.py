@@ -29,7 +29,7 @@ async def two_brokers_lost(stage: Stage) -> None:
 
 
 async def _refused(stage: Stage) -> None:
-    """A single broker cannot confirm a write: no client is told that it did, and reads still work."""
+    """A single broker cannot confirm a write: no client gets a confirmation, and reads still work."""
     url, auth = stage.arena.stack.url, stage.arena.auth
     async with httpx.AsyncClient(base_url=url, auth=auth, timeout=30, trust_env=False) as client:
         write, read = await asyncio.gather(client.post(TASKS, json=_PROBE), client.get(TASKS))

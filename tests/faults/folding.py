@@ -71,7 +71,9 @@ class Folding:
             behind = behind[1:]
         for raw in behind:
             del self.dead[partition][raw.offset]
-            self.fold(partition, raw)  # one that is still no event parks the task anew, and those after it wait again
+            self.fold(
+                partition, raw
+            )  # one that is still not an event parks the task again, and those after it wait again
 
     def _effect(self, partition: int, raw: Raw, event: Heard) -> str:
         if event.kind == UNKNOWN:

@@ -58,7 +58,7 @@ class Overlap(NamedTuple):
 
     @property
     def awake_ms(self) -> float:
-        """How long the first worked beside the second."""
+        """How long the first worked at the same time as the second."""
         return self.first.awake_after(self.second.began_ns) / 1e6
 
 

@@ -84,7 +84,7 @@ class Ledger:
             self.breaches.append(Breach(promise, where, what))
 
     def show(self, before: Seen | None, body: dict[str, Any]) -> None:
-        """Record what a client was shown that asked for at least `before`."""
+        """Record what a client saw that asked for at least `before`."""
         task_id = body["pulp_href"].rstrip("/").rpartition("/")[2]
         partition, offset = map(int, body["position"].split(":"))
         state = WORDS.get(body["state"], body["state"])

@@ -1,5 +1,5 @@
-"""Operations of the load. Each writes journals, which show afterwards what ran when, and beside what. A worker finds
-them by PULP_WORKER_MODULES.
+"""Operations of the load. Each writes journals, which show afterwards what ran when and at the same time. A worker
+finds them through PULP_WORKER_MODULES.
 """
 
 import asyncio

@@ -82,8 +82,8 @@ def judge_ends(reference: Reference) -> Iterator[Breach]:
 
 
 def judge_operations(reference: Reference, found: list[Use]) -> Iterator[Breach]:
-    """I6: an operation began only for an effective `started`. No task ran twice at once, or beside a conflicting
-    one."""
+    """I6: an operation began only for an effective `started`. No task ran twice at once, or at the same time as a
+    conflicting one."""
     started: dict[str, str] = {}
     for partition, entry in reference.entries():
         if entry.event.kind == "started" and entry.effect == APPLIED:

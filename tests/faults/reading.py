@@ -163,7 +163,7 @@ def _request(value: Any) -> None:
 
 
 _VERSIONS: Final = {"accepted": ("v1", "v2"), "cancel-requested": ("v1", "v2")}
-"""Of kinds that have more than the first."""
+"""The versions of kinds that have more than the first."""
 Checks = dict[str, dict[str, Callable[[Any], Any]]]
 _NEEDED: Final[Checks] = {
     "accepted": {"operation": _text},

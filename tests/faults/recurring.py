@@ -1,4 +1,4 @@
-"""What recurs beside the load: schedules that tick, and purges of what has ended; and the judges of both."""
+"""What recurs alongside the load: schedules that tick, and purges of ended tasks; and the judges of both."""
 
 import asyncio
 from collections import defaultdict
@@ -18,14 +18,14 @@ from tests.faults.rules import APPLIED
 SCHEDULES: Final = "/pulp/api/v3/task-schedules/"
 _PURGE: Final = "/pulp/api/v3/tasks/purge/"
 _STEPS_S: Final = (10, 15)
-"""Of each schedule: the shortest that there is, and a longer one."""
+"""The intervals of the schedules: the shortest possible one, and a longer one."""
 _PURGE_S: Final = 5.0
 _AGE: Final = timedelta(seconds=15)
-"""A purge takes what ended so long ago: some clients still read it."""
+"""A purge takes tasks that ended this long ago, which some clients still read."""
 _RETRY_S: Final = 0.5
 _STATES: Final = ["completed", "failed", "canceled", "skipped"]
 _NAMESPACE: Final = UUID("5f2a5c1e-8a0b-5d6f-9a57-3c1f7c1d2e10")
-"""Of ids that are derived, by section 2 of the design."""
+"""The namespace of derived ids, by section 2 of the design."""
 
 Send = Callable[..., Awaitable[httpx.Response | None]]
 
@@ -76,7 +76,7 @@ class Recurring:
 
 
 def tag_of(step_s: int) -> str:
-    """That of the tasks of a schedule."""
+    """The tag of the tasks of a schedule."""
     return f"every:{step_s}"
 
 
@@ -128,9 +128,9 @@ def _task_of(schedule_id: str, tick: datetime) -> str:
 
 
 def judge_purges(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
-    """Nothing is gone but what was purged, by a task that purges; what such a task says of its number is right.
+    """Only purged tasks are gone, purged by a purging task, which reports the right number.
 
-    That no unfinished task was purged is a rule of the reference itself.
+    The reference itself checks that no unfinished task was purged.
     """
     tasks = reference.all_tasks()
     for task_id in ledger.gone:

@@ -15,7 +15,7 @@ Data = dict[str, Any]
 
 
 class Within(NamedTuple):
-    """A time that an event names: it counts as far as it is between the broker's time and so much later."""
+    """A time in an event, limited to the span from the broker's time to this much later."""
 
     wanted_ms: int
     longest_ms: int

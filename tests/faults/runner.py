@@ -81,7 +81,7 @@ class Runner:
     async def run(self, plan: Iterable[list[Fault]], seconds: float, quiet_s: float = 10.0) -> Outcome:
         """Run episodes of the plan while there is time, then the final checks. The load first runs for `quiet_s`
         without faults. The faults of one episode begin at the same time. An error that ends the run early, such as an
-        arena that cannot be restored, is a breach: the outcome holds what was seen until then.
+        arena that cannot be restored, is a breach: the outcome contains what was seen until then.
         """
         began = time.monotonic()
         load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)

@@ -1,4 +1,4 @@
-"""How large the system of a run is: chosen by the seed, unless the caller says how many workers there are."""
+"""The size of a run's system: chosen by the seed, unless the caller sets the number of workers."""
 
 from random import Random
 from typing import Final, NamedTuple
@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 PROCESSORS: Final = 2
 MOST_EXTRA_PROCESSORS: Final = 4
 MOST_EXTRA_WORKERS: Final = 12
-"""Those that faults start beside the ones of the stack."""
+"""The workers that faults start in addition to the stack's."""
 _SLOTS: Final = 12
-"""Of all workers together, unless there are more workers than that: two cores can bear them."""
+"""The slots of all workers together, unless there are more workers: two cores can bear them."""
 _WORKERS: Final = (3, 3, 8, 32)
 
 

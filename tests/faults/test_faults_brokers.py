@@ -1,4 +1,4 @@
-"""The log on three brokers, one of which is lost: leaders move, and work continues."""
+"""The log on three brokers, of which one is lost: leaders move, and work continues."""
 
 import asyncio
 

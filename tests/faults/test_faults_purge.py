@@ -143,7 +143,7 @@ async def gone(pulp: Installation) -> int:
 
 
 async def purged_at_least(pulp: Installation, number: int) -> None:
-    """Returns once so many of the tasks are purged."""
+    """Returns once this many of the tasks are purged."""
     async with asyncio.timeout(LIMIT_S):
         while await gone(pulp) < number:  # noqa: ASYNC110  # rows
             await asyncio.sleep(0.005)
@@ -210,7 +210,7 @@ async def test_a_purge_that_is_lost_for_good_is_ended_by_another_one(pulp: Insta
 
 
 async def same_as_a_rebuild(pulp: Installation) -> None:
-    """The read model is what another fold makes of the log, and what a rebuild does."""
+    """The read model equals an independent fold of the log, and a rebuild."""
     await pulp.reached(pulp.ends())
     internals.install()  # as a process does when it starts
     settings = settings_of(pulp.kafka, pulp.database, pulp.topics)

@@ -34,7 +34,7 @@ async def runs(pulp: Installation, outcome: str = "submitted") -> list[datetime]
 
 
 async def more_runs(pulp: Installation, number: int) -> list[datetime]:
-    """Returns once so many more ticks have been submitted."""
+    """Returns once this many more ticks have been submitted."""
     wanted = len(await runs(pulp)) + number
     async with asyncio.timeout(LIMIT_S):
         while len(found := await runs(pulp)) < wanted:  # noqa: ASYNC110  # the tables tell nobody

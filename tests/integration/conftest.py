@@ -34,6 +34,6 @@ async def projector(database: str) -> AsyncIterator[Projector]:
 
 @pytest.fixture
 async def relay(database: str) -> AsyncIterator[PostgresRelay]:
-    """A way to the database that can be away, and can lose or keep what it says."""
+    """A connection to the database that can be cut, and can lose or delay its answers."""
     async with postgres_relay(database) as made:
         yield made

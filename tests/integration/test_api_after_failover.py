@@ -1,4 +1,4 @@
-"""A server of Postgres that took over may lack the last commits: nobody is shown less than what they have seen."""
+"""A Postgres server that took over may lack the last commits: nobody is shown less than they have seen."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Submissions of operations that declare their arguments: what is refused, before anything is written."""
+"""Submissions of operations that declare their arguments: what the API refuses before anything is written."""
 
 import json
 from collections.abc import AsyncIterator

@@ -58,7 +58,7 @@ LISTS_OF_V2: Final[tuple[Mapping[str, str], ...]] = (
 )
 NOT_RECORDED: Final = ("parked", "unserved", "workers", "slots", "free_slots")
 OF_NOW: Final = ("response", "reasons", "dependency_failures")
-"""What a report of version 2 tells of what a task waits for, which lists of the past leave out."""
+"""The fields of a v2 report about what a task waits for, which lists of the past leave out."""
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ class Reading(NamedTuple):
 
 
 class Life:
-    """Tasks that are accepted, run, and end by chance, with what the dispatcher writes of it."""
+    """Tasks that are accepted, run and end at random, with what the dispatcher writes about them."""
 
     def __init__(self, api: Site, seed: int) -> None:
         self.api, self.random = api, Random(seed)
@@ -245,7 +245,7 @@ async def on_kafka(backend: Backend, database: str, topics: Topics) -> AsyncIter
 
 @pytest.mark.parametrize("seed", [Random().randrange(10**6)])
 async def test_what_was_read_is_read_again_whatever_came_later(on_kafka: Site, seed: int) -> None:
-    """By the positions that the answer had, by a cursor, by the time, and by the event that came last."""
+    """It is read by the positions of the answer, by a cursor, by the time, and by the last event."""
     api, choice = on_kafka, Random(seed)
     readings = await readings_of(api, seed, events=60, every=15)
     topic_id = api.client._transport.app.state.hub.topic_id  # type: ignore[attr-defined]
@@ -284,7 +284,7 @@ async def test_a_task_between_two_attempts_is_blocked_then(api: Site) -> None:
 
 
 async def test_the_clock_of_a_broker_ran_backwards(api: Site) -> None:
-    """Of a partition a time shows all before the first later event: no event is shown without those before it."""
+    """A time shows everything before a partition's first later event: no event is shown without those before it."""
     first, second, elsewhere = new_id(), new_id(), new_id()
     api.log.next_at(START_MS + 1000)
     await api.add(accepted(elsewhere), 1)

@@ -95,7 +95,8 @@ async def test_a_body_that_is_no_json_by_its_type_is_refused(api: Site) -> None:
                 continue
             answer = await send(api, method, path, body, {"Content-Type": kind})
             if method == "PATCH" and path.startswith(V3) and "form" in kind:
-                # Read as a form, for no page of another site can send a PATCH unasked; the JSON in it is no field.
+                # It is read as a form, since no page of another site can send a PATCH unasked; the JSON in it is not a
+                # field.
                 assert answer.status_code in (400, 404), (kind, path)
                 continue
             assert (answer.status_code, "application/json" in words(answer)) == (415, True), (kind, path)

@@ -1,4 +1,4 @@
-"""Dead letters by the API: who sees and does what, what is appended for it, and what a refusal says."""
+"""Dead letters through the API: who sees and does what, what is appended for it, and the messages of refusals."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def state_of(site: Site, task_id: UUID) -> str:
 
 
 def acts(site: Site) -> list[Event]:
-    """What was done about dead letters; the log holds records that are no events as well."""
+    """The actions on dead letters; the log also holds records that are not events."""
     found = [each for records in site.log.records for each in records if b"task.unparked." in (each.value or b"")]
     events = [decode(each.key, each.value) for each in found]
     return [event for event in events if isinstance(event, Event)]
@@ -212,7 +212,7 @@ async def test_what_is_wrong_with_a_request(api: Site, monkeypatch: pytest.Monke
         *(409, True, True),
     )
     assert (await refused(odd, "discard"))[0] == 409
-    assert (await refused(odd, "retry"))[0] == 409  # it still is no event
+    assert (await refused(odd, "retry"))[0] == 409  # it still is not an event
     assert (await api.client.get(ALL, params={"standings": "parks"})).status_code == 400  # it would list all
     assert (await refused("3:77", "discard"))[0] == 404
     assert (await refused(position, "discard", json={"reson": "x"}))[0] == 400
@@ -255,7 +255,7 @@ async def test_with_a_real_log_the_same_is_appended_as_by_the_command(
         assert (done.status_code, done.json()["appended"]) == (202, "2:1"), done.text  # no processor is up
         done = await client.post(f"{ALL}0:1/discard/", json={"reason": "why"})
         assert (done.status_code, done.json()["appended"]) == (202, "0:3"), done.text
-        assert await api.stopped() == 0  # what it has audited is in the topic
+        assert await api.stopped() == 0  # its audit records are in the topic
     ends = await asyncio.to_thread(admin.end_offsets, backend.kafka, topics.events, PARTITIONS)
     with Reader(backend.kafka, topics.events, {0: 2, 2: 1}) as reader:
         found = {(each.partition, each.offset): each for _, some in reader.until({0: 4, 2: 2}) for each in some}

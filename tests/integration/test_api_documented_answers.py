@@ -1,4 +1,4 @@
-"""Answers and refusals are those that the OpenAPI document tells of: found by Schemathesis, here one by one."""
+"""Answers and refusals match the OpenAPI document: cases that Schemathesis found, here one by one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -105,7 +105,7 @@ async def test_an_age_of_orphans_is_null_or_the_number_0(api: Site, age: object)
 async def test_a_path_that_is_no_id_allows_its_own_methods_only(api: Site, path: str) -> None:
     answer = await api.client.options(f"{V3}/{path}")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    for method in ("GET", "HEAD", "PATCH", "DELETE", "PUT"):  # it is looked for as an id by none of them
+    for method in ("GET", "HEAD", "PATCH", "DELETE", "PUT"):  # none of them looks for it as an id
         body = {"state": "canceled"} if path.startswith("tasks/") else {"enabled": False}
         answer = await api.client.request(method, f"{V3}/{path}", json=body if method == "PATCH" else None)
         assert (answer.status_code, answer.headers.get("allow")) == (405, "POST"), (method, answer.text)

@@ -104,7 +104,7 @@ async def test_the_roots_list_what_there_is(api: Site) -> None:
     listed = (await nobody.get(f"{V3}/")).json()
     assert {"tasks", "workers", "operations", "status", "events"} <= listed.keys()
     assert listed["tasks"] == f"{BASE}{V3}/tasks/"
-    # What has no place for an id, needs no parameter, and is no listing itself, is in it.
+    # It has every path without an id or a required parameter that is not a listing itself.
     read = {
         path
         for path, calls in served().items()

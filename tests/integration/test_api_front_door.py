@@ -49,7 +49,7 @@ async def honest(api: ApiProcess) -> None:
 
 
 async def attacked(api: ApiProcess, attackers: int = 1) -> None:
-    """Returns when so many attackers are there."""
+    """Returns when this many attackers are connected."""
     process = psutil.Process(api.process.pid)
     async with asyncio.timeout(60):
         while sum("127.0.7." in str(each.raddr) for each in process.net_connections("tcp")) < attackers:  # noqa: ASYNC110

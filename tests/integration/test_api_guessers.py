@@ -1,4 +1,4 @@
-"""The API's process while two hundred clients guess passwords: who gets in, and what the audit holds afterwards."""
+"""The API's process while two hundred clients guess passwords: who gets in, and what the audit has afterwards."""
 
 import asyncio
 import signal

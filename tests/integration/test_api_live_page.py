@@ -1,4 +1,4 @@
-"""The files of the live page: policy, caching, encodings; and the calls that only it needed so far."""
+"""The files of the live page: policy, caching, encodings; and the calls that only the page needs so far."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ BUDGET_BYTES = 250 * 1024
 
 
 async def loaded(api: Site) -> tuple[httpx.Response, list[httpx.Response]]:
-    """The page, and what it loads."""
+    """The page and the files it loads."""
     nobody = api.as_user("")
     page = await nobody.get("/ui/")
     paths = re.findall(r'(?:src|href)="(/ui/[^"]+)"', page.text)

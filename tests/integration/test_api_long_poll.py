@@ -23,7 +23,7 @@ PATH = f"{V3}/tasks/{TASK}/"
 
 
 class Place:
-    """An API whose projection goes on when the test says so."""
+    """An API whose projection advances only when the test says so."""
 
     def __init__(self, backend: Backend, database: str, topics: Topics, log: KafkaLog, api: ApiProcess) -> None:
         self._settings, self._log, self.api = settings_of(backend.kafka, database, topics), log, api
@@ -68,7 +68,7 @@ async def test_the_next_change(place: Place) -> None:
     async with asyncio.timeout(LIMIT_S), place.api.client() as client:
         first = version = (await client.get(PATH)).json()["version"]
         waiting = await asked(client, "wait=60s&until=change")
-        while not waiting.done():  # it may not have begun to wait: what changes before is no change to it
+        while not waiting.done():  # it may not have begun to wait: an earlier change does not count for it
             version += 1
             await place.happens(progress(TASK, sequence=version))
             await asyncio.wait([waiting], timeout=0.2)

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the API answers: its paths, its parameters and its statuses."""
+"""The OpenAPI document matches the API: its paths, its parameters and its statuses."""
 
 import json
 import re
@@ -312,7 +312,7 @@ SPECIAL = {
     **dict.fromkeys(("state", "state__ne"), "waiting"),
     "created_resources": f"{V3}/artifacts/{uuid4()}/",
     "component": "core",
-    "as_of": "2024-01-01T00:00:00Z",  # after the events of a site, and not yet to come for a list
+    "as_of": "2024-01-01T00:00:00Z",  # after the events of the site, and not in the future for a list
     "after": "0:0",
 }
 

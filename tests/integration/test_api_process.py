@@ -1,4 +1,4 @@
-"""The API as a process: its start, its end, and what it says while Postgres is away."""
+"""The API as a process: its start, its end, and its answers while Postgres is away."""
 
 import asyncio
 import base64

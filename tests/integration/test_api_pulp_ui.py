@@ -100,7 +100,7 @@ async def test_a_task_has_what_its_page_shows(api: Site) -> None:
     assert isinstance(task["progress_reports"], list)
     assert task["reserved_resources_record"] == ["repository:zoo", "shared:content_unit:orphans"]
     for resource in task["reserved_resources_record"]:
-        # It asks for a resource as if this were an href; what is none must not stop the page.
+        # It requests a resource as if this were an href; one that is not must not stop the page.
         assert (await client.get(resource.replace("/pulp/api/v3/", ""))).status_code in (200, 404)
     assert (await client.get(f"tasks/{uuid4()}/")).status_code == 404
 

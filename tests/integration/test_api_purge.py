@@ -1,4 +1,4 @@
-"""Purging by the API: who may, what is refused and how, and what lists, counts and reads show afterwards."""
+"""Purging through the API: who may, what is refused and how, and what lists, counts and reads show afterwards."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

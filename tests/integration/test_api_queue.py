@@ -56,7 +56,8 @@ async def add_worker(
 async def test_the_numbers_of_a_queue_agree_with_the_rules_of_dispatch(
     connection: AsyncConnection, invented: list[Row]
 ) -> None:
-    """Runnable is what the rules, worked out from plain lists, let begin: be there a worker for it or not."""
+    """A task is runnable if the rules, computed from plain lists, let it begin, whether or not a worker exists for
+    it."""
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await place_all(connection, tasks)
     await add_worker(connection, "w", slots=100, queues=QUEUES, operations=KNOWN)
@@ -69,7 +70,7 @@ async def test_the_numbers_of_a_queue_agree_with_the_rules_of_dispatch(
             running[queue] += 1
         if waiting is None:
             continue
-        model.passed_over = passed_over - {task.task_id}  # it does not stand behind those, and they do not stop it
+        model.passed_over = passed_over - {task.task_id}  # it is not behind those, and they do not stop it
         (runnable if model.may_begin(waiting) else blocked)[queue] += 1
         unserved[queue] += queue not in QUEUES or task.row.operation not in KNOWN
     told = {row.name: row for row in await queues(connection, unserved_s=UNSERVED_S)}

@@ -1,4 +1,4 @@
-"""Reads that see what was done before, and cancelling in the Pulp 3 dialect."""
+"""Reads that see earlier writes, and cancelling in the Pulp 3 dialect."""
 
 import asyncio
 from uuid import UUID, uuid4

@@ -279,7 +279,7 @@ async def test_what_the_repository_says_comes_first(yum: Site) -> None:
     assert (await submit(yum, "sync", {"repo_id": "zoo", "feed": OTHER, "concurrency": 1})).status_code == 202
     assert submitted(yum)[-1] == {"repo_id": "zoo", "feed": OTHER, "concurrency": 1}
     assert (await shown(yum))["feed"] == FEED
-    # Without one of its own it is as in the newest task.
+    # Without its own value, it has that of the newest task.
     await yum.client.patch(href, json={"feed": None, "sync_options": None})
     assert (await submit(yum, "sync", {"repo_id": "zoo"})).status_code == 202
     assert submitted(yum)[-1] == {"repo_id": "zoo", "feed": OTHER}

@@ -1,4 +1,4 @@
-"""What events keep of the request that led to them, by the site's setting, and where it is shown."""
+"""What events keep about the request that led to them, by the site's setting, and where it is shown."""
 
 from typing import Any
 

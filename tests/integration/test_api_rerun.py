@@ -1,4 +1,4 @@
-"""Running a task again: what is appended, who may, what is refused, and how each of the two shows the other."""
+"""Running a task again: what is appended, who may, what is refused, and how each of the two tasks shows the other."""
 
 import asyncio
 import json
@@ -256,7 +256,7 @@ async def test_one_key_makes_one_task(api: Site) -> None:
     assert second == third == await again(api, first, key="k")
     assert await listed(api, rerun_of=str(first)) == [str(second)]
     for answer in (
-        await rerun(api, other, key="k"),  # the same in everything, but for what it runs again
+        await rerun(api, other, key="k"),  # the same in everything except what it reruns
         await rerun(api, first, {"priority": 1}, key="k"),
         await api.client.post(f"{V3}/tasks/", json=SYNC, headers={"Idempotency-Key": "k"}),
     ):
@@ -274,7 +274,7 @@ async def test_an_unknown_outcome_is_made_known_by_the_same_key(api: Site) -> No
 
 
 async def test_arguments_are_checked_like_those_of_a_submission(api: Site) -> None:
-    """What was taken before the operation declared its arguments is no reason to take it again."""
+    """Arguments accepted before the operation declared them are not accepted again."""
     secret = b'{"repo_id":"zoo","feed":"https://me:hunter2@h/"}'
     first = await api.task("sync", resources=(ZOO, ORPHANS), arguments=Raw(secret))
     await end(api, first)

@@ -1,4 +1,4 @@
-"""Sessions of browsers: login and logout as in Pulp 3, cookies, and what a request of another site cannot do."""
+"""Browser sessions: login and logout as in Pulp 3, cookies, and what requests from another site cannot do."""
 
 import asyncio
 from http.cookies import SimpleCookie
@@ -15,7 +15,7 @@ BODY = {"operation": "publish", "arguments": {"repo_id": "zoo"}}
 
 
 class Browser:
-    """Keeps cookies, and sends what a page's script adds."""
+    """Keeps cookies, and sends the headers that a page's script adds."""
 
     def __init__(self, api: Site, base_url: str = "http://pulp") -> None:
         self.client = httpx.AsyncClient(transport=api.client._transport, base_url=base_url)
@@ -156,7 +156,7 @@ async def test_a_user_has_a_bounded_number_of_sessions(api: Site, monkeypatch: p
 async def test_an_invented_cookie_is_refused(api: Site, cookie: str) -> None:
     headers = {b"Cookie": b"sessionid=" + cookie.encode()}
     assert (await api.as_user("").get(f"{V3}/tasks/", headers=headers)).status_code == 401
-    assert (await api.client.get(f"{V3}/tasks/", headers=headers)).status_code == 200  # the header goes before it
+    assert (await api.client.get(f"{V3}/tasks/", headers=headers)).status_code == 200  # the header takes precedence
 
 
 async def test_no_secret_of_a_session_is_stored(api: Site) -> None:

@@ -43,7 +43,7 @@ class Streams:
         self.kafka, self.topics, self.log, self.api = kafka, topics, log, api
 
     async def happens(self, count: int, *, payload: str = "") -> None:
-        """So many events, over all partitions."""
+        """This many events, over all partitions."""
         arguments = Raw(b'{"x": "%s"}' % payload.encode())
         events = [accepted(uuid4(), arguments=arguments) for _ in range(count)]
         await asyncio.gather(*(self.log.append(event, number % PARTITIONS) for number, event in enumerate(events)))
@@ -58,7 +58,7 @@ class Streams:
             return [(record.partition, record.offset) for _, records in reader.until(ends) for record in records]
 
     async def read(self, source: EventSource, count: int, query: str = FROM_THE_START) -> None:
-        """Follow the stream, from where the source is, until it has so many messages more."""
+        """Follow the stream from the source's place, until it has this many more messages."""
         wanted = len(source.messages) + count
         headers = {"Last-Event-ID": source.last_id} if source.last_id else {}
         async with asyncio.timeout(LIMIT_S), self.api.events(query, headers) as answer:
@@ -100,7 +100,7 @@ async def test_replay_then_live(streams: Streams) -> None:
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_a_stream_that_is_cut_anywhere_goes_on_exactly_there(streams: Streams, encoding: str) -> None:
-    """The concatenation of what the connections brought is the log: each event once."""
+    """The connections together deliver the log: each event once."""
     chance = random.Random(20261124)
     await streams.happens(1500)
     writing = asyncio.create_task(write_on(streams))
@@ -332,7 +332,7 @@ async def test_a_stream_ends_once_its_user_may_not_have_it(
     last = rest.rpartition(b"event: failure")[2].decode()
     assert told in last
     async with streams.api.client() as client, client.stream("GET", f"{V3}/events/") as other:
-        assert other.status_code == 200  # everybody else's goes on
+        assert other.status_code == 200  # all other streams go on
 
 
 async def add(database: str, name: str, role: Role) -> None:

@@ -149,7 +149,7 @@ async def test_a_body_that_is_too_large_is_refused_whether_or_not_its_length_is_
         assert answer.json() == {"detail": "the request body has more than 1000000 bytes"}
     answer = await api.client.post(f"{V2}/tasks/search/", content=b" " * 1_000_001)
     assert (answer.status_code, answer.json()["http_status"]) == (413, 413)
-    # A body within the limit whose event, with what else is in it, would be larger than the log takes.
+    # A body within the limit whose event, with its other fields, would be larger than the log accepts.
     answer = await api.client.post(f"{V3}/tasks/", json={**SYNC, "arguments": {"repo_id": "zoo", "x": "x" * 999_900}})
     assert answer.status_code == 413
     assert api.log.events == []

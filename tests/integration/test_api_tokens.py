@@ -1,4 +1,4 @@
-"""Bearer tokens: what they allow, until when, what they leave behind, and where they never appear."""
+"""Bearer tokens: what they allow and until when, what they leave behind, and where they never appear."""
 
 import asyncio
 import logging

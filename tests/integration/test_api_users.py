@@ -60,7 +60,7 @@ PARTS = {
     **{"importer_id": "yum_importer", "distributor_id": "yum_distributor", "part": "x", "rest": "y"},
     **{"username": "jo", "group_name": "viewer", "path": ""},
 }
-"""What stands for each part of a path."""
+"""The value for each part of a path."""
 NOT_SERVED = [
     *(
         (method, f"{V2}/{path}")

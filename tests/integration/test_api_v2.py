@@ -1,4 +1,4 @@
-"""The Pulp 2 dialect over a real Postgres: what the original `pulp-admin` reads, in 2.0's fields and in 2.21's."""
+"""The Pulp 2 dialect over a real Postgres: what the original `pulp-admin` reads, in the fields of 2.0 and of 2.21."""
 
 import json
 from datetime import UTC, datetime

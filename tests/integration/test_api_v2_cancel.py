@@ -1,4 +1,4 @@
-"""Cancelling in the Pulp 2 dialect: the answer tells what the request did, whatever the projection knows."""
+"""Cancelling in the Pulp 2 dialect: the answer says what the request did, whatever the projection knows."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the v2 dialect refuses: what the clients of Pulp 2 read of it, by their own names for what is wrong."""
+"""Refusals of the v2 dialect, as the clients of Pulp 2 read them, in their own terms."""
 
 from typing import Any
 

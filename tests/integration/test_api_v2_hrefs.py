@@ -143,7 +143,8 @@ async def test_a_name_without_an_address_is_refused_wherever_a_repository_begins
 
 
 async def test_a_202_names_the_task_to_wait_for_and_a_read_the_children(full: Site) -> None:
-    """As the clients of 2.4 and later wait: for `spawned_tasks` of the 202, and then for those of each task."""
+    """The clients of 2.4 and later wait like this: for the `spawned_tasks` of the 202, and then for those of each
+    task."""
     config = {"override_config": {"feed": FEED}}
     for answer in (
         await full.client.post(f"{V2}/repositories/zoo/actions/sync/", json=config),

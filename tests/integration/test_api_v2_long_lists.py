@@ -1,4 +1,4 @@
-"""Lists without a limit, as Pulp 2 has them: they come in pieces, and are one list all the same."""
+"""Lists without a limit, as in Pulp 2: they come in pieces, but are one list."""
 
 from typing import Any
 from uuid import UUID, uuid4

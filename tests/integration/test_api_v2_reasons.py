@@ -78,7 +78,7 @@ async def test_a_skipped_task_names_the_dependencies_that_did_not_succeed(api: S
 
 
 async def test_each_task_of_a_list_names_what_it_alone_waits_for(api: Site) -> None:
-    """Of two ways to use a resource, and several resources: as each would be told by itself."""
+    """The tasks use resources in both ways, and several of them; each is explained as it would be alone."""
     async with api.connect() as connection:
         await add_worker(connection, "w1", 1, ("default",), ["sync"])
     shared = replace(ZOO, access=Access.SHARED)

@@ -206,7 +206,7 @@ def sort_key(name: str, report: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def wanted(report: dict[str, Any], fields: list[str] | None) -> dict[str, Any]:
-    """The report as a search shows it: what was not asked for is null, except the ids."""
+    """The report as a search shows it: fields that were not requested are null, except the ids."""
     known = {key: value for key, value in report.items() if key != "group_id"}
     return known if fields is None else {key: value if key in (*fields, *IDS) else None for key, value in known.items()}
 
@@ -226,7 +226,7 @@ async def test_a_sort_names_its_direction_in_any_way(api: Site, up: Any, down: A
     await make_tasks(api)
     shown = await documents(api)
     for name in ("task_type", "state", "worker_name", "start_time", "finish_time", "queue"):
-        # Null comes first, as in MongoDB; what is equal stays in the order of submission.
+        # Null comes first, as in MongoDB; equal values stay in the order of submission.
         rising = sorted(shown, key=lambda each: (each[name] is not None, each[name] or ""))
         falling = sorted(shown, key=lambda each: (each[name] is not None, each[name] or ""), reverse=True)
         assert [each[name] for each in rising] == [
@@ -360,7 +360,7 @@ async def test_a_regular_expression_means_what_it_means_to_mongodb(api: Site) ->
         for pattern, options in product(PATTERNS, ("", "i", "m", "s", "x", "im", "ms", "imsx")):
             ours = for_postgres(pattern, options)
             rows = await connection.execute("select t from unnest(%s::text[]) t where t ~ %s", (list(TEXTS), ours))
-            # Python's \Z is the very end; that of PCRE may stand before the last line end, too.
+            # Python's \Z is the very end; PCRE's also matches before the last line end.
             python = re.compile(pattern.replace(r"\Z", r"(?=\n?\Z)"), flags_of(options))
             found = {text for (text,) in await rows.fetchall()}
             assert found == {text for text in TEXTS if python.search(text)}, (pattern, options, ours)

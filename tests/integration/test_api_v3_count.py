@@ -1,4 +1,4 @@
-"""How many tasks a list of the Pulp 3 dialect says that there are."""
+"""The count in lists of the Pulp 3 dialect."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,7 +58,7 @@ async def test_few_matches_are_counted_one_by_one(many: Site) -> None:
 
 
 async def test_of_many_matches_the_count_is_an_estimate_that_says_so(many: Site) -> None:
-    for _ in range(2):  # the second time it is known that there are many
+    for _ in range(2):  # the second time the API knows that there are many
         answer = await listed(many, **ON_ZOO, limit=2)
         assert answer.headers["pulp-count"] == "estimate"
         assert answer.json()["count"] > 3

@@ -72,7 +72,7 @@ async def test_the_pages_of_a_list_are_the_whole_list(api: Site, pytestconfig: p
 
 
 def _problem(tasks: World, request: Request, expected: Answer, status: int, body: Any) -> str:
-    """How an answer is not what it has to be; nothing if it is."""
+    """How an answer differs from the expected one; empty if it does not."""
     if status != expected.status:
         return f"status {status}, expected {expected.status}: {expected.errors or expected.refusals}"
     if status == 400:

@@ -17,7 +17,7 @@ from tests.support.site import V3, Site
 
 pytestmark = pytest.mark.timeout(1800)  # for the whole number
 SHARE = 5
-"""Of so many requests for tasks one is made for each of these lists."""
+"""For this many requests for tasks, there is one for each of these lists."""
 NAMES = ("worker-1", "Worker-2", "wörker 3", "w%_4", "w.5", "同期-6", "W7")
 TEXT = "exact iexact in contains icontains startswith istartswith regex iregex"
 PERSON = "exact iexact in contains icontains"

@@ -92,7 +92,7 @@ async def test_the_reason_agrees_with_the_rules_of_dispatch(
 
 
 def check_reason(task: Placed, found: WaitReason, tasks: list[Placed], held: list[Placed]) -> None:
-    """What is named is what stands in the way."""
+    """The answer names exactly what keeps the task waiting."""
     states = {number: other.row.state for number, other in enumerate(tasks)}
     waiting = [other for other in tasks if other.row.state == "waiting"]
     holders = {other.task_id for other in held if other is not task and task.conflicts(other)}

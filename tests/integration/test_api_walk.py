@@ -82,7 +82,7 @@ async def found_dead(api: Site, text: str) -> str | None:
         answer = await api.client.get(f"{V3}/{LISTS[kind]}/", params={"prn__in": text})
         if answer.status_code == 200 and answer.json()["count"] == 1:
             return None
-        if kind == "core.user":  # no list has a user who was removed, and the href still says who that was
+        if kind == "core.user":  # no list has a removed user, but the href still says who it was
             known = await api.client.get(f"{V3}/users/{text.split(':', 2)[2]}/")
             if known.status_code == 200 and not known.json()["is_active"]:
                 return None
@@ -129,7 +129,7 @@ HREFS = {
 
 
 def schema_of(path: str) -> dict[str, Any]:
-    """The schema of what a GET of the path answers, with all that it refers to."""
+    """The schema of a GET's answer, with everything that it refers to."""
     text = document()
     found: dict[str, Any] = text["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     return {**nullable(found), "components": nullable(text["components"])}

@@ -1,4 +1,4 @@
-"""Workers as the API tells of them: their slots, what they run, pages of them, and whether any can run something."""
+"""Workers in the API: their slots, their tasks, pages of them, and whether any can run a task."""
 
 from typing import Any
 from uuid import UUID, uuid4

@@ -78,7 +78,7 @@ class Scene:
         return [sys.executable, "-c", WRITE_IN_SMALL_FILES, str(self.archive), self.backend.kafka, self.topics.events]
 
     def cut(self, offsets: dict[int, int]) -> None:
-        """Have Kafka delete what is before these offsets, as its retention does."""
+        """Make Kafka delete everything before these offsets, as its retention does."""
         admin = AdminClient({"bootstrap.servers": self.backend.kafka})  # its futures end only while it lives
         places = [TopicPartition(self.topics.events, *place) for place in offsets.items()]
         for future in admin.delete_records(places, request_timeout=20).values():
@@ -187,7 +187,7 @@ async def test_killed_anywhere_it_goes_on_and_the_archive_is_whole(scene: Scene)
 
 async def test_on_a_full_disk_it_says_so_and_goes_on_later(scene: Scene) -> None:
     def limit() -> None:
-        """No file can become larger, which is what a full disk is to a writer; and no signal ends the process."""
+        """No file can grow, as on a full disk; and no signal ends the process."""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
@@ -274,7 +274,7 @@ async def test_an_archive_that_is_damaged_or_does_not_reach_is_refused_by_name(s
     path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
     with pytest.raises(ArchiveDamaged, match=path.name):
         await rebuild.start(scene.archived)
-    assert len(await rows(scene.settings.postgres, "task_events", 2)) >= SPAN  # what came before stays
+    assert len(await rows(scene.settings.postgres, "task_events", 2)) >= SPAN  # earlier ones stay
     path.write_bytes(data)
     await rebuild.resume(scene.archived)
     assert (await rebuild.verify(scene.archived)).is_equal

@@ -1,4 +1,4 @@
-"""The audit topic, on a real Kafka: what is noted can be read, and an installation without the topic works."""
+"""The audit topic, on a real Kafka: records can be read, and an installation without the topic works."""
 
 import json
 import logging

@@ -18,13 +18,13 @@ from tests.support.projection import execute
 from tests.support.site import PASSWORD
 
 FEW: Final = 12_000
-"""Several pages, and row groups of Parquet, so that what is allocated once is allocated."""
+"""Several pages, and row groups of Parquet, so that one-time allocations are done."""
 MANY: Final = 4 * FEW
 FORMATS: Final = ("jsonl", "csv", "parquet")
 START: Final = 1_000_000_000
 """The offset before the first event of `fill_history`."""
 PARTITION: Final = 1
-"""Of its task."""
+"""The partition of the task's events."""
 MOST: Final = 1.25
 """Allocators keep pieces of another size each time."""
 
@@ -45,7 +45,7 @@ def peak_mib(status: Path) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """From here on."""
+    """Measure the peak from here on."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

@@ -13,7 +13,7 @@ from pulp_projections.reading.audit import AuditFilter
 from tests.support.postgres_plans import nodes_of, table_of
 
 EVENTS: Final = 60_000
-"""Of each of two partitions; six of a task."""
+"""The number of events in each of two partitions; six for each task."""
 FEW: Final = 2000
 """More rows than a page of a hundred and its halving steps read."""
 START: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -110,7 +110,7 @@ async def test_a_page_reads_little_more_than_it_shows(
         counting = Counting(monkeypatch)
         await audit.read_page(connection, wanted, {0: 100, 1: 100}, stops, limit=100)
         found[name] = counting.rows
-    # Of more tasks than are looked up by their ids, so many are read, before that is known.
+    # If there are more tasks than are looked up by id, this many are read before that is known.
     most = {"a frequent operation": FEW + audit.MOST_TASKS, "a frequent correlation": FEW + audit.MOST_TASKS}
     assert {name: rows for name, rows in found.items() if rows > most.get(name, FEW)} == {}
 

@@ -102,7 +102,7 @@ _TOPICS = [
 
 
 def in_bash(line: str, env: dict[str, str]) -> list[str]:
-    """What bash offers in place of what stands behind the last break of a word."""
+    """What bash offers in place of the text after the last break of a word."""
     script = """
 eval "$(pulp-tasks completion bash)"
 COMP_LINE=$1 COMP_POINT=${#1}

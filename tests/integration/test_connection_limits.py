@@ -1,4 +1,4 @@
-"""A process says at its start how many connections it needs, and does not start where Postgres has too few."""
+"""A process logs at its start how many connections it needs, and does not start if Postgres has too few."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ from tests.support.worker_process import worker_process
 
 @asynccontextmanager
 async def role_with(database: str, connections: int) -> AsyncIterator[str]:
-    """How to connect as a role that may have so many connections, and may start any process."""
+    """How to connect as a role that may have this many connections, and may start any process."""
     role = Identifier(f"role_{uuid4().hex[:12]}")
     async with await connect(database, "test") as owner:
         await owner.execute(
@@ -120,7 +120,7 @@ async def test_each_process_opens_what_it_says(backend: Backend, database: str, 
                         " where split_part(application_name, '/', 1) in ('pulp-scheduler', 'pulp-deliverer', 'pulp-states')"
                     )
                     [(beside,)] = await (await connection.execute(companions)).fetchall()
-                    assert beside <= 7  # among those for everything else: one process of all that there are has them
+                    assert beside <= 7  # among those for everything else: only one of all processes has them
     assert (WORKER.most, api(1).most, PROCESSOR.for_partitions(PARTITIONS).most) == (2, 2, 5 + PARTITIONS)
 
 

@@ -82,7 +82,7 @@ def at_time(each: Record, timestamp_ms: int) -> Record:
 
 
 def plain(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Of each task that has ended: day, operation, resources, outcome, and how long it waited and ran, in seconds."""
+    """For each ended task: day, operation, resources, outcome, and how long it waited and ran, in seconds."""
     tasks: dict[str, dict[str, Any]] = {}
     for each in records:
         body = json.loads(each.value or b"")
@@ -132,7 +132,7 @@ def check(page: DailyPage, tasks: Sequence[dict[str, Any]], keys: Callable[[dict
 
 
 def near(found: Sequence[float], exact: list[float]) -> None:
-    """By the nearest rank: the smallest value that is not below so many of the tasks."""
+    """By nearest rank: the smallest value that this share of the tasks does not exceed."""
     ordered = sorted(exact)
     for value, (numerator, denominator) in zip(found, ((1, 2), (9, 10), (99, 100)), strict=True):
         rank = ceil(len(ordered) * numerator / denominator)

@@ -1,4 +1,4 @@
-"""A role for each kind of process: every process runs with its own, and is refused what it does not need."""
+"""A role for each kind of process: every process runs with its own, which refuses what the process does not need."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""Months that are detached from the history: answers that need them say so, all others are what they were, and nothing is lost."""
+"""Months that are detached from the history: answers that need them say so, all others stay the same, and nothing is
+lost."""
 
 import asyncio
 import json
@@ -63,7 +64,7 @@ class Scene:
     across: UUID
     """Accepted in November and ended in December."""
     new: UUID
-    """Of December alone."""
+    """A task with events only in December."""
     open: UUID
     """Accepted in January, and running."""
 
@@ -107,7 +108,7 @@ class Scene:
                 "audit/", since=moment.replace(day=1, hour=0).isoformat()
             )
         status, page = await self.ask("audit/", until=ENDS_OF_NOVEMBER.isoformat())
-        page.pop("cursor", None)  # how far it looked, which depends on what is there; all that it tells does not
+        page.pop("cursor", None)  # how far it looked, which depends on what is there; the rest of the answer does not
         found["audit of November"] = status, page
         found["list"] = await self.ask("tasks/")
         for month, moment in MOMENTS.items():
@@ -247,7 +248,7 @@ async def test_a_damaged_archive_is_no_answer(scene: Scene) -> None:
 
 
 async def test_an_archive_that_lacks_what_it_had_is_no_answer(scene: Scene, tmp_path: Path) -> None:
-    """As one that was mounted elsewhere, and is empty here: no answer lacks events silently."""
+    """For example, one that was mounted elsewhere and is empty here: no answer lacks events silently."""
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     scene.archive = tmp_path / "elsewhere"
     scene.read_archive()

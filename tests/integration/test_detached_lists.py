@@ -1,4 +1,4 @@
-"""Lists and queues of the past once months are detached: what a reader was told then, read from the archive."""
+"""Lists and queues of the past once months are detached: the same answers as then, read from the archive."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -56,8 +56,8 @@ class Scene:
         self.api.service.archive = Watched(str(self.archive))
 
     async def answers(self) -> dict[str, list[Any]]:
-        """What is told of the moments of the readings: by positions, by a cursor, by the time, and by the event that came
-        last, of which a clock that was set back makes other moments than that of the reading.
+        """The answers for the moments of the readings: by positions, by a cursor, by the time, and by the last event,
+        whose moment differs from that of the reading if a clock was set back.
         """
         topic_id = self.api.client._transport.app.state.hub.topic_id  # type: ignore[attr-defined]
         moments = [each.positions for each in self.readings]

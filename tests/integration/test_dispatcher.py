@@ -70,7 +70,7 @@ async def test_another_one_follows_when_the_lease_of_one_that_was_killed_is_over
 
 
 class Companion:
-    """What runs beside the elected dispatcher, and ends only when it may."""
+    """A task that runs alongside the elected dispatcher, and ends only when it may."""
 
     def __init__(self) -> None:
         self.is_closing, self.may_end = asyncio.Event(), asyncio.Event()
@@ -169,7 +169,7 @@ async def renews(tables: PostgresTables, elected: Elected) -> None:
 async def test_a_takeover_waits_for_the_last_statement_of_the_one_before(
     stage: Stage, other: AsyncConnection, write: Write
 ) -> None:
-    """Else what it wrote could be committed after the successor has read everything."""
+    """Otherwise its writes could be committed after the successor has read everything."""
     await stage.worker(slots=9)
     task_id = await stage.submit("a")
     before = PostgresTables(other, "before")
@@ -218,7 +218,7 @@ async def test_one_that_was_deposed_writes_nothing(stage: Stage, other: AsyncCon
     await elected.write()
     claim = await stage.claim(task_id)
     assert claim is not None
-    # It is stopped here. Meanwhile there is work: a task that has succeeded, one that waits, a hold that is empty.
+    # It is stopped here. Meanwhile there is work: a successful task, a waiting one, an empty hold.
     await stage.submit("b")
     if write is assigns:
         elected = Elected(deposed, {}, UNSERVED_S)
@@ -362,7 +362,7 @@ async def test_what_a_worker_releases_is_assigned_again_under_the_next_number(st
 
 
 async def test_the_success_of_another_attempt_ends_no_claim(stage: Stage) -> None:
-    """The attempt whose claim it is may run still; only itself can say that it has ended."""
+    """The attempt that owns the claim may still be running; only it can say that it has ended."""
     await stage.worker(slots=9)
     async with dispatcher(stage.database, stage.log):
         task_id = await stage.submit("a")
@@ -427,7 +427,7 @@ async def test_to_a_worker_that_drains_has_stopped_or_is_lost_nothing_is_assigne
 
 
 async def test_a_resource_that_somebody_holds_without_its_knowledge_is_left_alone(stage: Stage) -> None:
-    """As when a worker puts a claim back later than it had time for: the constraint refuses, and all is read anew."""
+    """For example, a worker puts a claim back too late: the constraint refuses, and everything is read again."""
     await stage.worker(slots=9)
     async with dispatcher(stage.database, stage.log):
         await stage.assigned(await stage.submit("a"))
@@ -457,7 +457,7 @@ async def test_a_conflict_that_it_does_not_know_of_is_a_doubt_and_writes_nothing
 
 
 async def test_another_generation_of_the_read_model_is_read_anew(stage: Stage) -> None:
-    """It has a task of which no event tells since the switch."""
+    """It has a task without any event since the switch."""
     await stage.worker(slots=9)
     async with dispatcher(stage.database, stage.log):
         await stage.assigned(await stage.submit())

@@ -42,7 +42,7 @@ async def command(backend: Backend, database: str, topics: Topics, tmp_path: Pat
 
 
 def checked(command: Command, *arguments: str, code: int = 0) -> Any:
-    """What a command prints as JSON, which is what the page says of it; standard output is nothing else."""
+    """The JSON that a command prints, checked against the page; nothing else is on standard output."""
     done = command("--output", "json", *arguments)
     assert done.returncode == code, done.stderr
     value = json.loads(done.stdout)

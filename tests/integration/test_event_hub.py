@@ -72,7 +72,7 @@ async def happens(log: KafkaLog, count: int) -> list[Place]:
 
 
 async def read(hub: Hub, start: Sequence[int], count: int) -> list[Place]:
-    """Subscribe, until so many have come."""
+    """Subscribe until this many have arrived."""
     found: list[Place] = []
     items = hub.items(start)
     async with asyncio.timeout(LIMIT_S):

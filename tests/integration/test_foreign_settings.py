@@ -1,4 +1,4 @@
-"""Databases with settings of somebody else: processes work with them, or wait and then go on."""
+"""Databases with foreign settings: processes work with them, or wait and then go on."""
 
 import asyncio
 import sys
@@ -60,7 +60,7 @@ async def test_processes_start_wait_and_go_on(backend: Backend, database: str, t
 async def test_every_process_works_with_foreign_settings(
     backend: Backend, database: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the database and of the environment, with a schema before `public` that hides its tables."""
+    """Settings of the database and of the environment, with a schema before `public` that hides its tables."""
     await prepare(Installation(kafka=backend.kafka, postgres=database, topics=topics))
     await add_admin(database)
     foreign = {**FOREIGN, "search_path": "hiding, public"}

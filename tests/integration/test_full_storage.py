@@ -1,4 +1,5 @@
-"""Operations on a storage that is full: they say where and how much, leave nothing half written, and go on later."""
+"""Operations on a full storage: they say where and how much is missing, leave nothing half written, and continue
+later."""
 
 import os
 import subprocess
@@ -42,7 +43,7 @@ def feed(tmp_path: Path) -> Iterator[DemoServer]:
 
 
 def fill(stored: Stored, left_bytes: int) -> Path:
-    """Leave so much room."""
+    """Leave this much room."""
     found = os.statvfs(stored.root)
     filler = stored.root / "filler"
     with filler.open("wb") as file:

@@ -334,7 +334,7 @@ async def test_the_command_shows_heals_and_is_audited(
 
 
 async def test_a_task_with_dead_letters_is_refused(settings: Settings, log: KafkaLog, task_id: UUID) -> None:
-    """Whatever they stand for: what follows them depends on when somebody let the task go on."""
+    """Their standing is left out: what follows them depends on when somebody let the task go on."""
     fine, parked, discarded = uuid4(), uuid4(), uuid4()
     await append_all(log, [(accepted(each), PARTITION) for each in (fine, parked, discarded)])
     producer = raw_producer.make(settings.kafka)

@@ -1,4 +1,4 @@
-"""Each process says by its heartbeat file when it is at work, and heeds SIGTERM at any time, also as process 1."""
+"""Each process shows by its heartbeat file when it is at work, and heeds SIGTERM at any time, also as process 1."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ LIMIT_S = 60
 async def running(
     *arguments: str, folder: Path, settings: dict[str, str], before: list[str] | None = None
 ) -> AsyncIterator[Process]:
-    """A process of `pulp-tasks` that says what it has to say in the file `log`; killed at the end."""
+    """A process of `pulp-tasks` that logs to the file `log`; killed at the end."""
     with (folder / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(before or []),

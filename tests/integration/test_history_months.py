@@ -1,4 +1,5 @@
-"""The history has a part for each month: made before it is needed, also from a history without parts, whatever clocks say."""
+"""The history has a part for each month, created before it is needed, also from a history without parts, and whatever
+clocks say."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ async def test_each_event_is_in_the_part_of_its_month(
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each comes as a batch of its own, and then all in one: those between the first and the last have no part made for them."""
+    """Each comes as a batch of its own, and then all in one: those between the first and the last get no part."""
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records_of_a_small_batch)
     times = await times_of(connection)
     for offset, time in enumerate(times.values()):
@@ -124,7 +125,7 @@ async def test_a_month_that_is_there_is_not_made_again(connection: AsyncConnecti
 
 
 async def test_a_history_without_parts_becomes_a_part(connection: AsyncConnection, database: str) -> None:
-    """Nothing is copied but what a clock had dated ahead. Who had prepared a statement goes on with it."""
+    """Only rows that a clock had dated ahead are copied. Prepared statements keep working."""
     await create_tables(connection, 2, 4)
     await connection.execute("insert into generations (generation, status) values (2, 'building')")
     wanted = await _indexes(connection)
@@ -158,7 +159,7 @@ async def test_a_history_without_parts_becomes_a_part(connection: AsyncConnectio
     assert await _files(connection, "task_events_before", "task_events_before_by_task") == files
     assert await _indexes(connection) == wanted
     await create_indexes(connection, 2)
-    assert len(await _leaf_keys(connection, 2)) == 5  # what was before, three months to come, and the rest
+    assert len(await _leaf_keys(connection, 2)) == 5  # the earlier rows, three months to come, and the rest
 
 
 def _row(offset: int, time: str) -> Any:

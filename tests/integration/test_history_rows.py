@@ -1,4 +1,4 @@
-"""History rows as Postgres reads them back: each column is what the record says."""
+"""History rows as Postgres reads them back: each column matches the record."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -26,7 +26,7 @@ BOMB = b"<" + b" " * (64 << 20)
 LAUGHS = '<!DOCTYPE lol [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 Entries = Mapping[str, str]
 KEPT_SUFFIX = {"version.json": ".json", "repodata/repomd.xml.bak": ".xml", "metadata/primary.xml.zst": ".xml.zst"}
-"""Of a file of metadata, by what the repository calls it; two words of letters at most."""
+"""The suffix of a metadata file, by the repository's name for it; two words of letters at most."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def url(folder: Path) -> Iterator[str]:
 
 
 async def refused(runner: Runner, url: str) -> OperationError:
-    """How the sync fails; nothing of it stays, and nothing that was fetched is told."""
+    """How the sync fails; nothing of it stays, and no fetched text is repeated."""
     with pytest.raises(OperationError) as raised:
         await runner.run(sync, repo_id="zoo", feed=url)
     assert not (runner.storage / "repositories").exists()

@@ -121,7 +121,7 @@ async def test_repositories_that_were_synced_before_there_were_records_get_one(d
 async def _insert_task(
     connection: psycopg.AsyncConnection, number: int, state: str, exclusive: str = "{}", shared: str = "{}"
 ) -> None:
-    """A task accepted at an offset, into what the search path names."""
+    """A task accepted at an offset, in the schema of the search path."""
     await connection.execute(
         "insert into tasks (task_id, state, operation, arguments, resources, exclusive_resources,"
         " shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, partition,"
@@ -133,7 +133,7 @@ async def _insert_task(
 
 
 async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> set[str]:
-    """Of its tasks and what is written with them."""
+    """The indexes of its tasks, and of the tables written with them."""
     cursor = await connection.execute(
         "select indexname::text from pg_indexes"
         " where schemaname = %s and tablename in ('tasks', 'task_resources', 'task_causes', 'task_events')",

@@ -117,7 +117,7 @@ async def join_group(servers: Kafka) -> None:
 
 
 def check_settings(topic: str) -> Attempt:
-    """Looking whether Kafka keeps what is in one topic."""
+    """Checking whether Kafka keeps the contents of a topic."""
 
     async def attempt(servers: Kafka) -> None:
         state = await asyncio.to_thread(
@@ -300,7 +300,7 @@ async def test_each_right_suffices_and_is_needed(role: Role, right: Right, broke
 
 @pytest.mark.parametrize("is_started", [False, True])
 async def test_a_log_that_was_refused_appends_once_the_right_is_there(is_started: bool, broker: SecuredKafka) -> None:
-    """A producer that gets no id can never write, and one that has its id remembers for minutes that it was refused."""
+    """A producer without an id can never write, and one with an id remembers for minutes that it was refused."""
     user = USERS[Role.WORKER]
     [rule] = [
         each

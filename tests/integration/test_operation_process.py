@@ -25,7 +25,7 @@ from tests.support.processes import is_running
 
 CRASHED = "operation-crashed"
 TABLE: dict[str, tuple[Any, str | None, str]] = {
-    # way: (result, or None where it fails; error code; a part of what is said)
+    # way: (result, or None if it fails; error code; a part of the message)
     "reads-standard-input": ("", None, ""),
     "runs-cat": ("", None, ""),
     "runs-what-reads-lines": ("0\n", None, ""),

@@ -1,6 +1,6 @@
-"""A record that cannot be projected parks its task: later events of the task wait, in order, and all others go on. After a
-retry or a discard everything is as the plain fold of the log has it (`tests/support/records.py`), wherever the record was,
-however the log was cut into batches, and however often the projection was killed.
+"""A record that cannot be projected parks its task: later events of the task wait, in order, and all others go on.
+After a retry or a discard everything matches the plain fold of the log (`tests/support/records.py`), wherever the
+record was, however the log was cut into batches, and however often the projection was killed.
 """
 
 import asyncio
@@ -87,7 +87,8 @@ async def project_all(database: str, batches: Sequence[Sequence[Record]]) -> Non
 
 
 async def acts_on_all(database: str, random: Random, log: list[Record]) -> list[Record]:
-    """The events that let each parked task go on: what a later release understands is retried, the rest discarded."""
+    """The events that let each parked task go on: records that a later release understands are retried, the rest
+    discarded."""
     found = await rows(database, "dead_letters")
     acts: list[Record] = []
     for letter in found:

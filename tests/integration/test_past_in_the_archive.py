@@ -30,7 +30,7 @@ from tests.support.projection import execute
 from tests.support.site import PASSWORD
 
 OLD, ACROSS, NEW = 500, 20, 500
-"""So many tasks: those that ended two months ago, those that ended now, and those that were accepted now."""
+"""Numbers of tasks: those that ended two months ago, those that ended now, and those accepted now."""
 EACH: Final = 4
 """Events of a task; a page has 1,000."""
 FORMATS: Final = ("jsonl", "csv", "parquet")
@@ -106,7 +106,7 @@ class Admin:
         )
 
     async def killed_export(self, name: str, events: int, *more: str) -> None:
-        """Kill an export once it has so many events, and before it has all."""
+        """Kill an export once it has this many events, and before it has all."""
         await asyncio.to_thread(self._kill_at, name, events, more)
         kept = json.loads((self.folder / f"{name}.part.json").read_text())
         assert events <= kept["events"]

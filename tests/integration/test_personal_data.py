@@ -511,7 +511,7 @@ async def test_without_the_master_key_a_list_shows_what_it_can_and_a_submission_
 
 
 class Ticking(ScheduledSubmitter):
-    """Of a schedule that has just become due."""
+    """Submits for a schedule that has just become due."""
 
     async def _need_pending(self, schedule: Schedule, tick: datetime) -> None: ...
 

@@ -27,7 +27,7 @@ async def test_an_answer_that_is_older_than_what_was_heard_meanwhile_takes_nothi
     async with await psycopg.AsyncConnection.connect(database) as processor:
         await processor.execute("update generation_1.positions set next_offset = 7 where partition = 0")
         await processor.execute("select pg_notify('pulp_positions', '1 0 7')")
-    await positions.reach({0: 7}, 10)  # there is no other look: the relay hands on nothing more
+    await positions.reach({0: 7}, 10)  # there is no other way: the relay passes on nothing more
     assert positions.has_passed(Position(0, 6))
     assert not positions.has_passed(Position(0, 7))
 

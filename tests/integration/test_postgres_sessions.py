@@ -202,7 +202,7 @@ def test_a_password_file_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.setenv("PULP_POSTGRES_PASSWORD_FILE", str(path))
         with pytest.raises(SettingsError, match=reason):
             check(conninfo)
-    check("host=127.0.0.1 user=pulp password=x")  # what the connection string says goes before the file
+    check("host=127.0.0.1 user=pulp password=x")  # the connection string overrides the file
 
 
 async def test_the_postgres_of_a_local_stack_takes_nobody_without_a_password(

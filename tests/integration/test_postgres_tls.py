@@ -17,7 +17,7 @@ from tests.support.postgres_tls import Certificates, openssl, tls_before
 
 
 def reached_by(database: str, port: int, host: str = "localhost") -> str:
-    """The connection string through TLS, which says nothing of TLS itself."""
+    """The connection string through TLS, which does not mention TLS itself."""
     parts = {key: value for key, value in conninfo_to_dict(database).items() if key not in ("sslmode", "gssencmode")}
     password = Path(str(parts.pop("passfile"))).read_text().strip().rsplit(":", 1)[1]
     return make_conninfo("", **{**parts, "password": password, "host": host, "hostaddr": "127.0.0.1", "port": port})
@@ -81,7 +81,7 @@ async def test_what_the_connection_string_says_of_tls_goes_before_the_settings(
 
 
 async def test_a_certificate_that_expires_soon_is_told(certificates: Certificates, tmp_path: Path) -> None:
-    """Those of the test live for two days; what is no certificate is told by who needs it."""
+    """The test's certificates are valid for two days; an invalid file is reported by the process that needs it."""
     (tmp_path / "none.pem").write_text("no certificate")
     soon, _ = certificates.signed("soon")
     later, _ = certificates.signed("later", days=15)

@@ -1,4 +1,4 @@
-"""Databases and topics that cannot be used: what a process says, how it ends, and what `doctor` and `readyz` say."""
+"""Unusable databases and topics: what a process says, how it ends, and what `doctor` and `readyz` report."""
 
 import asyncio
 import json

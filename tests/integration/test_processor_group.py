@@ -27,7 +27,7 @@ from tests.support.projection import append_all, rows, settings_of, stories
 async def test_it_joins_again_after_an_answer_that_nobody_expects(
     backend: Backend, database: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a coordinator answers that has lost the other brokers: UNKNOWN_SERVER_ERROR to SyncGroup."""
+    """The answer of a coordinator that has lost the other brokers: UNKNOWN_SERVER_ERROR to SyncGroup."""
     send = CoordinatorGroupRebalance._send_sync_group_request  # aiokafka has no other way to the answer
     left = [KafkaError("UnknownError()"), KafkaError("UnknownError()")]
 
@@ -48,7 +48,7 @@ async def test_it_joins_again_after_an_answer_that_nobody_expects(
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for an assignment, of which Faust tells nobody else."""
+    """Wait for an assignment, which Faust reports to nobody else."""
     async with asyncio.timeout(LIMIT_S):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -89,7 +89,7 @@ async def test_who_stops_leaves_the_group_to_the_others_and_the_last_one_keeps_i
 async def test_what_is_assigned_once_the_writers_are_closed_opens_no_connection(
     backend: Backend, database: str, topics: Topics
 ) -> None:
-    """The group may be divided anew between the end of the writers and the leave."""
+    """The group may rebalance between the end of the writers and the leave."""
     settings = settings_of(backend.kafka, database, topics)
     topic_id = (await asyncio.to_thread(admin.describe, settings.kafka, topics.events)).topic_id
     internals.install()

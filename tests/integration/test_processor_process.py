@@ -61,7 +61,7 @@ async def test_stopped_in_the_middle_and_started_again(site: Installation) -> No
         assert await processor.stopped() == 0
     at, ends = await site.positions(), site.ends()
     assert at[0] < ends[0]
-    await site.rows_are_right(at)  # what it had begun it has ended
+    await site.rows_are_right(at)  # it has finished what it had begun
     processor = site.start("a")
     await site.reached(ends)
     assert await processor.stopped() == 0
@@ -93,7 +93,7 @@ async def submitted(site: Installation) -> dict[int, int]:
 
 async def test_records_larger_than_a_fetch_asks_for_are_projected(site: Installation) -> None:
     processor = site.start()
-    # Hex of random bytes is not compressed to less than a half: the batch is larger than what is asked for at once.
+    # Hex of random bytes does not compress to less than half: the batch is larger than a single request.
     events = [
         accepted(new_id(), arguments=Raw(b'{"a":"' + os.urandom(495_000).hex().encode() + b'"}'))
         for _ in range(2 * PARTITIONS)
@@ -165,7 +165,7 @@ async def test_another_processor_takes_over(site: Installation) -> None:
 
 
 async def test_one_that_stops_leaves_its_group(site: Installation) -> None:
-    """Else its partitions wait until its session has ended."""
+    """Otherwise its partitions wait until its session has ended."""
     processor = await site.start(PULP_SESSION_TIMEOUT_S="60").up()
     await site.reached(await site.happens())
     assert group_members(site) == 1

@@ -1,4 +1,4 @@
-"""A batch that is folded while the one before it is written: what happens in between, and that it is one fold."""
+"""A batch that is folded while the one before it is written: what happens in between, and that there is one fold."""
 
 import asyncio
 from collections import Counter
@@ -119,5 +119,5 @@ async def test_the_connection_breaks_before_the_batch_that_was_begun(
     assert await projector.locate() == 40
     await projector.project(SECOND, lambda: THIRD)
     await projector.project(THIRD)
-    assert begun[40] == 2  # what was known on the broken connection is not relied on
+    assert begun[40] == 2  # what was known on the broken connection is discarded
     await rows_are_what_records_say(database, {0: LOG})

@@ -1,4 +1,4 @@
-"""A task that a small batch makes is not asked for before; where it is there already, its row stays what it was."""
+"""A task that a small batch creates is not looked up first; if it already exists, its row stays as it was."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -29,7 +29,7 @@ async def test_only_what_may_be_there_is_asked_for(projector: Projector, monkeyp
     monkeypatch.setattr(projector_module, "load_tasks", load)
     first, second, third, unknown = [new_id() for _ in range(4)]
     await projector.project([record(accepted(first), 0)])
-    assert asked == [{first}]  # a projector that has just come does not know what is there
+    assert asked == [{first}]  # a new projector does not know what exists
     await projector.project([record(accepted(second), 1), record(started(second), 2)])
     await projector.project([record(started(first), 3)])
     assert asked == [{first}]
@@ -39,7 +39,7 @@ async def test_only_what_may_be_there_is_asked_for(projector: Projector, monkeyp
 
 @pytest.mark.parametrize("later_ms", [0, 1])
 async def test_a_task_that_is_there_is_not_made_again(later_ms: int, projector: Projector, database: str) -> None:
-    """Its rows are refused: that of the task, and those of its resources where they have the same time."""
+    """Its rows are refused: the task's, and those of its resources if they have the same time."""
     task_id, other = new_id(), new_id()
     new = accepted(task_id, resources=(ZOO,))
     life = [new, started(task_id), finished(task_id), new, accepted(other), started(task_id)]

@@ -1,4 +1,5 @@
-"""Records that are no events, or that Postgres refuses, are set aside and park their task; all else is projected."""
+"""Records that are not events, or that Postgres refuses, are set aside and park their task; everything else is
+projected."""
 
 import json
 import re

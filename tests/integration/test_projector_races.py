@@ -113,7 +113,7 @@ async def test_one_event_in_two_partitions_at_once_is_one_task(projectors: Proje
 
 @pytest.fixture
 async def one_at_a_time(projectors: Projectors, database: str) -> tuple[list[Record], list[Any]]:
-    """A log with events of every kind and what is none, and the rows that it gives one record at a time."""
+    """A log with events of every kind and other records, and the rows that it gives one record at a time."""
     random = Random(4)
     log = [
         garbage(random.choice([None, b"", b"{}"]), offset) if random.random() < 0.1 else record(event, offset)

@@ -184,7 +184,7 @@ def add_feed(
     hrefs: dict[str, str] | None = None,
     **fields: Any,
 ) -> dict[str, bytes]:
-    """A version as a sync with `metadata=mirror` leaves it; what a publication must have, by path."""
+    """A version as a sync with `metadata=mirror` leaves it; returns what a publication must have, by path."""
     names = hrefs or {"ant": "pool/a/ant.rpm", "bee": "pool/b%2Bb/./bee.rpm"}
     packages = [add_package(store, name, href=href) for name, href in names.items()]
     received = feed_metadata(packages, tmp_path)

@@ -121,7 +121,7 @@ OF_PURGED: Final[Mapping[str, list[Condition]]] = {
     "v2: no such worker": v2(worker=["nothing"]),
     "v2: user": v2(user=["rare"]),
 }
-"""The same of purged tasks alone: the others, of which there are fewer, have no such index."""
+"""The same for purged tasks only: the others, which are fewer, have no such index."""
 EVERY: Final[Mapping[str, list[Condition]]] = {
     **INDEXED,
     **OF_PURGED,
@@ -153,7 +153,7 @@ async def pages_of(
 
 
 def above(most: int, found: Mapping[str, int]) -> dict[str, int]:
-    """Those that read more rows."""
+    """The statements that read more rows."""
     return {name: rows for name, rows in found.items() if rows > most}
 
 

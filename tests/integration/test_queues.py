@@ -1,4 +1,4 @@
-"""A queue must be known, and what no worker can run stops others for a time only."""
+"""A queue must be known, and a task that no worker can run stops others only for a time."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -91,7 +91,7 @@ async def release(connection: AsyncConnection) -> None:
 
 
 async def test_what_nobody_can_run_stops_others_only_for_a_time(database: str, connection: AsyncConnection) -> None:
-    """Both rules, by which tasks are assigned and by which it is told why one waits, agree."""
+    """The rules for assigning tasks and for explaining why one waits agree."""
     await add_worker(database, "sync")
     for first in (row(queue="typo"), row(operation="of-a-plugin-that-is-gone")):
         stuck, behind = (Placed(each, uuid4(), number) for number, each in enumerate((first, row())))

@@ -42,7 +42,7 @@ async def jo(api: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def limit(api: Site, text: str) -> None:
-    """It counts from the next look on; what the API knows is forgotten here."""
+    """It takes effect from the next look on; here the API's cache is cleared."""
     async with api.connect() as connection:
         await quota_store.set_quota(connection, "jo", text)
 
@@ -113,7 +113,7 @@ async def test_unfinished_tasks_are_counted_as_they_come_and_end(api: Site, jo: 
 
 
 async def until_taken(client: httpx.AsyncClient) -> httpx.Response:
-    """The first answer that is no 429: a count is some tenths of a second old."""
+    """The first answer other than 429: a count is some tenths of a second old."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             answer = await submit(client)
@@ -140,7 +140,7 @@ async def test_cancels_and_searches_have_a_rate_too(api: Site, jo: httpx.AsyncCl
     assert (await jo.get(f"{V2}/tasks/")).status_code == 200
     refused(await jo.get(f"{V3}/tasks/", params={"q": "state=waiting"}), "searches")
     assert (await jo.get(f"{V2}/tasks/search/")).status_code == 429
-    assert (await jo.get(f"{V3}/tasks/")).status_code == 200  # a page is none
+    assert (await jo.get(f"{V3}/tasks/")).status_code == 200  # a page is not one
 
 
 @pytest.mark.parametrize("path", [f"{V2}/task_groups/{{}}/", f"{V3}/task-groups/{{}}/"])

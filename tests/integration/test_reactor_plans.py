@@ -1,6 +1,6 @@
 """A round of the reactor reads only what is due, however many tasks wait.
 
-With statistics from when the tables were empty, as those of a queue nearly always are.
+The statistics are from when the tables were empty, as those of a queue nearly always are.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ KNOWN: Final[dict[str, Any]] = {
 
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[AsyncConnection]:
-    """As the reactor's, with many tasks that wait: between two attempts, with a deadline that is far."""
+    """A connection like the reactor's, with many waiting tasks: between two attempts, with a distant deadline."""
     async with await AsyncConnection.connect(database, autocommit=True) as connected:
         await connected.execute("analyze generation_1.tasks, claims, workers")
         await connected.execute(

@@ -37,7 +37,7 @@ async def log(backend: Backend, topics: Topics) -> AsyncIterator[KafkaLog]:
 
 @pytest.fixture
 async def ends(backend: Backend, topics: Topics, log: KafkaLog) -> dict[int, int]:
-    """Where a log with stories, and records that are no events, ends."""
+    """Write a log with stories, and records that are not events; returns its end."""
     await append_all(log, stories(1, PARTITIONS))
     producer = raw_producer.make(backend.kafka)
     garbage = [
@@ -130,7 +130,7 @@ async def test_autovacuum_does_not_keep_a_generation_from_being_activated(
 async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
     settings: Settings, ends: dict[int, int], log: KafkaLog
 ) -> None:
-    """Postgres says so for the new generation only; the live projection goes on, and `resume` as well once there is room."""
+    """Only the new generation gets the error; the live projection goes on, and so does `resume` once there is room."""
     await project(settings, ends)
 
     reports: list[Progress] = []

@@ -105,7 +105,7 @@ async def test_every_state_that_a_killed_process_leaves_ends_well(
         await killed("rollback")
     while len(await rebuild.status(settings)) > 1:
         await killed("prune")
-    for steps in count(1):  # it begins anew each time
+    for steps in count(1):  # it starts over each time
         if not await killed("compare with the log", steps):
             break
     assert list(dict.fromkeys(passed)) == [

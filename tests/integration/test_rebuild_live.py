@@ -111,7 +111,7 @@ async def test_a_rebuild_under_way_of_traffic_becomes_active_and_goes_on(setting
 
 
 async def is_what_the_log_says(settings: Settings, ends: dict[int, int]) -> None:
-    """The active generation is what a plain reading of the log gives."""
+    """The active generation equals a plain reading of the log."""
     plain: dict[str, object] = {}
     effects: dict[tuple[int, int], str] = {}
     with Reader(settings.kafka, settings.topics.events, dict.fromkeys(ends, 0)) as reader:
@@ -250,7 +250,7 @@ async def test_letters_that_were_not_sent_are_sent_by_the_new_generation(setting
 
 
 async def test_clients_that_hammer_lists_and_tasks_never_see_a_mix(settings: Settings, log: KafkaLog) -> None:
-    """Generation 1 lacks a task and has marks, so every answer tells of which generation each part of it is."""
+    """Generation 1 lacks a task and is marked, so every answer shows which generation each part comes from."""
     tasks, gone = [uuid4() for _ in range(12)], uuid4()
     await append_all(log, [(event, 0) for task_id in (*tasks, gone) for event in life(task_id)])
     await project(settings, await log.end_offsets())

@@ -50,7 +50,7 @@ print("left:", children())
 
 @pytest.fixture
 async def settings(backend: Backend, database: str, topics: Topics) -> Settings:
-    """Of an installation with some tasks."""
+    """The settings of an installation with some tasks."""
     found = settings_of(backend.kafka, database, topics)
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
     await log.start()
@@ -61,7 +61,7 @@ async def settings(backend: Backend, database: str, topics: Topics) -> Settings:
 
 
 async def run(settings: Settings, body: str, before: str = "") -> tuple[int, list[int], list[str]]:
-    """How a program that fills in three processes has ended, the pids of these, and its other lines."""
+    """The exit status of a program that fills in three processes, their pids, and its other lines."""
     program = _PROGRAM.format(
         kafka=settings.kafka,
         postgres=settings.postgres,

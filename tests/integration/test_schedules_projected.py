@@ -71,7 +71,7 @@ async def test_each_event_is_written_once_however_often_it_is_read(connection: p
     records = await records_of(created(), due(TICK), created("other", schedule_id=OTHER_SCHEDULE))
     first = await projector(connection, len(records))
     assert await first.project(records[:2]) == 2
-    assert await first.project(records) == 3  # what came before is left out
+    assert await first.project(records) == 3  # earlier ticks are left out
     before = await rows(connection)
     again = await projector(connection, len(records))
     assert again.next_offset == 3

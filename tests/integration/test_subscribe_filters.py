@@ -137,7 +137,7 @@ async def test_async_iteration_stops_cleanly_and_its_errors_come_out(
 
 
 def taken(events: Subscription, count: int) -> list[Position]:
-    """So many events, each of them done."""
+    """This many events, each marked as done."""
     found: list[Position] = []
     for _ in range(LIMIT_S * 4):
         if len(found) == count:

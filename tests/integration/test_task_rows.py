@@ -1,4 +1,4 @@
-"""Rows of tasks as Postgres reads them back: each column is what the events say, whichever way the batch was written."""
+"""Rows of tasks as Postgres reads them back: each column matches the events, whichever way the batch was written."""
 
 from datetime import timedelta
 from random import Random
@@ -130,7 +130,7 @@ async def test_the_longest_name_of_a_resource_has_room_in_its_index(
     database: str, most_records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
-    random = Random(1)  # what is compressed is no test
+    random = Random(1)  # compressed data would not be a test
     kind, name = ("".join(chr(random.randint(0x20000, 0x2A000)) for _ in range(255)) for _ in range(2))
     longest = Resource(kind, name)
     projector = Projector(database, 0)

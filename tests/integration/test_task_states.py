@@ -41,7 +41,7 @@ class Place:
         await project(settings_of(self.kafka, self.database, self.topics), await self.log.end_offsets())
 
     async def publish(self, log: StateLog, pages: int = 10_000) -> None:
-        """So many pages, or all that there is."""
+        """This many pages, or all there are."""
         async with await connect(self.database, "test") as connection:
             places = log.places()
             while pages and await publish_page(connection, log, places):

@@ -98,7 +98,8 @@ class Scene:
                 await asyncio.sleep(0.02)
 
     async def kept(self, records: int, partition: int = 1, **more: str) -> None:
-        """Run the process until a partition's log has so many records and its topic their checkpoint; then stop it."""
+        """Run the process until a partition's log has this many records and the topic has their checkpoint; then stop
+        it."""
         told = self.tiles / STATUS
         told.unlink(missing_ok=True)
         process = self.start(**more)
@@ -423,7 +424,7 @@ async def test_a_log_that_was_altered_is_not_signed(scene: Scene) -> None:
     await scene.kept(12)
     for each in scene.tiles.iterdir():
         shutil.rmtree(each) if each.is_dir() else each.unlink()
-    await scene.kept(12)  # made anew from Kafka, and the same
+    await scene.kept(12)  # rebuilt from Kafka, and the same
     note = (scene.tiles / "1" / "checkpoint").read_text()
     notes = [(record.value or b"").decode() for record in all_records(scene.backend.kafka, scene.topics.checkpoints)]
     assert note in notes

@@ -44,7 +44,7 @@ class History:
         self.runnable_at: dict[UUID, datetime] = {}
         self.now = EPOCH
         self.last_partition = 0
-        """Of tasks accepted in the same millisecond the partition says which is before which."""
+        """The partition orders tasks accepted in the same millisecond."""
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -214,7 +214,7 @@ async def test_what_was_cancelled_behind_another_task_never_was_runnable(api: Si
 
 
 async def test_a_task_waits_as_long_as_the_operation_before_it_goes_on(api: Site) -> None:
-    """As one does whose worker was lost: its task has ended, and its hold has not."""
+    """For example, one whose worker was lost: its task has ended, and its hold has not."""
     tasks = await line(api)
     async with api.connect() as connection:
         await assign(connection, tasks[0], uses={"repository:zoo": True})

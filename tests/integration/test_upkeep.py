@@ -1,4 +1,4 @@
-"""The upkeep of the storage: what is damaged is mended by the next sync or a repair, also as tasks of a worker."""
+"""The upkeep of the storage: the next sync or a repair mends damage, also as tasks of a worker."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

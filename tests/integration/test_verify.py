@@ -62,7 +62,7 @@ async def schemas(settings: Settings) -> list[str]:
 
 
 async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Settings, log: KafkaLog) -> None:
-    await append_all(log, [(event, 2) for event in life(uuid4())])  # not projected yet: that is no difference
+    await append_all(log, [(event, 2) for event in life(uuid4())])  # not projected yet, which is not a difference
     before = {table: await rows(settings.postgres, table) for table in ("tasks", "task_events", "positions")}
     seen: list[Progress] = []
     found = await verify(settings, seen.append)

@@ -101,7 +101,7 @@ async def test_wherever_a_cancel_comes_in_a_chain_the_others_run_in_order(pulp: 
 
 
 async def test_a_chain_keeps_its_resources_until_its_last_task_has_ended(pulp: Pipeline) -> None:
-    """Nobody who waits for one of them comes in between: not even a task of a higher priority."""
+    """No task that waits for one of them comes in between, not even one of a higher priority."""
     tasks = [await pulp.submit("until-file", REPO, POOL), await pulp.submit("echo", REPO, POOL)]
     await projected(pulp)
     async with pulp.worker(concurrency=4):

@@ -38,7 +38,7 @@ async def listening(database: str, worker: str) -> AsyncIterator[AsyncConnection
 
 async def heard(connection: AsyncConnection) -> list[str]:
     """What has come until now, in order."""
-    await connection.execute("select 1")  # what was committed before comes with the answer
+    await connection.execute("select 1")  # earlier commits come with the answer
     return [notice.payload async for notice in connection.notifies(timeout=0)]
 
 

@@ -122,7 +122,7 @@ async def test_a_worker_has_two_connections_however_much_it_does(
 async def test_nothing_is_assigned_to_a_worker_that_cannot_see_it(
     backend: Backend, database: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when Postgres has no connection left for it."""
+    """For example, when Postgres has no connection left for it."""
     opened = Notices.open
 
     async def refused(*arguments: Any) -> Notices:

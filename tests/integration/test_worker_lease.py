@@ -108,7 +108,7 @@ async def test_a_worker_that_cannot_reach_postgres_stops_its_tasks_in_time(pulp:
 
 
 async def test_what_was_assigned_without_an_answer_is_run_all_the_same(pulp: Pipeline) -> None:
-    """The connection breaks when Postgres has told of an assignment: it is told again."""
+    """The connection breaks after Postgres has notified an assignment: it is notified again."""
     async with pulp.worker() as worker:
         claims = worker.worker._claims
         look = claims.look

@@ -102,7 +102,7 @@ async def test_an_operation_gets_the_arguments_that_it_declares(pulp: Pipeline, 
 async def test_arguments_of_another_release_fail_the_task_at_once(
     pulp: Pipeline, operation: str, given: dict[str, Any], words: str
 ) -> None:
-    """The API refuses them, but what it checks by may be what a newer worker declares, or an older one."""
+    """The API refuses them, but it may check against the declaration of a newer or an older worker."""
     async with pulp.worker():
         task_id = await pulp.submit(operation, REPO, arguments=given)
         row = await pulp.end(task_id)

@@ -1,4 +1,4 @@
-"""`purge-tasks`: it hides what matches, some at a time, and leaves what has not ended."""
+"""`purge-tasks` hides matching tasks, some at a time, and leaves unfinished ones."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -143,7 +143,7 @@ async def test_the_next_attempt_goes_on_and_tells_what_all_have_purged(
     async def interrupted(self: purging.Purge, page: Sequence[Any], *rest: Any) -> Any:
         pages.append(len(page))
         positions = await whole(self, page, *rest)
-        if len(pages) == 2:  # what it has appended is in the log, and it cannot say so any more
+        if len(pages) == 2:  # its events are in the log, but it can no longer say so
             raise ConnectionError("the log is away")
         return positions
 

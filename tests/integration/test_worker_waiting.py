@@ -1,4 +1,4 @@
-"""Why tasks wait, told while a real worker runs: what it holds, what follows it, and when its slots are taken."""
+"""Why tasks wait, while a real worker runs: what it holds, what follows it, and when its slots are taken."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,7 +64,7 @@ async def test_what_waits_for_a_worker_that_runs(pulp: Pipeline) -> None:
 
         for task_id in (other, holder):
             await pulp.cancel(task_id)
-        await pulp.running(follower)  # what was waited for has ended, and it runs
+        await pulp.running(follower)  # the awaited task has ended, and it runs
         await pulp.end(late)
         await pulp.cancel(follower)
         await pulp.end(follower)

@@ -25,7 +25,7 @@ LOG = records(story(Random(1), 6, 57))  # 60 records
 
 @dataclass
 class Told:
-    """What a writer tells, and what it asks for."""
+    """What a writer reports and requests."""
 
     seeks: list[tuple[int, int]] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Told:
 
 @dataclass
 class Scene:
-    """A writer of partition 0, what it has told, and its way to Postgres."""
+    """A writer of partition 0, its reports, and its connection to Postgres."""
 
     writer: PartitionWriter
     told: Told

@@ -39,7 +39,7 @@ def runner(tmp_path: Path) -> Runner:
 
 
 async def change_at(feed: Feed, runner: Runner, path: str, change: Any) -> Any:
-    """Sync; the feed is changed when this path was asked for, and before it is answered."""
+    """Sync; the feed changes after this path was requested, and before the answer."""
     feed.server.gate.withhold([path])
     running = asyncio.ensure_future(runner.run(sync, repo_id="zoo", feed=feed.url, concurrency=1))
     async with asyncio.timeout(60):

@@ -10,7 +10,7 @@ from tests.model.simulation import simulate
 
 
 def main() -> None:
-    """Run one schedule for each seed from the first on; print their number and what they covered."""
+    """Run one schedule for each seed from the first on; print their number and coverage."""
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, by the clock (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9), help="of the first (default: any)")

@@ -22,7 +22,7 @@ class Clients:
     def __init__(
         self, network: Network, log: Log, tell: Callable[[str], None], *, partitions: int, within_s: float
     ) -> None:
-        """`within_s` is the time of the last submission; `tell` records what they do."""
+        """`within_s` is the time of the last submission; `tell` records their actions."""
         random = self._random = network.random
         self._log = log
         self._tell = tell

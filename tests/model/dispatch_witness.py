@@ -1,4 +1,5 @@
-"""Observes what dispatchers write, and raises on what must not be; by the tables, not by what a dispatcher believes."""
+"""Observes what dispatchers write, and raises on any violation; it judges by the tables, not by what a dispatcher
+believes."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -20,7 +21,7 @@ from tests.model.memory_tables import MemoryTables
 from tests.support.dispatch_rules import Model, conflicts
 
 GO_ON_S: Final = 10.0
-"""A task that could begin waits at most so long, also after a kill of the dispatcher."""
+"""A task that could begin waits at most this long, even after the dispatcher was killed."""
 
 
 class DispatchWitness:
@@ -38,7 +39,7 @@ class DispatchWitness:
         self._tables = tables
         self._profile = profile
         self._seen: dict[int, set[UUID]] = {}
-        """Epoch → the tasks that could be assigned when its dispatcher last read what the projection has written."""
+        """Epoch → the tasks that could be assigned when its dispatcher last read the projection."""
         self._attempts: set[tuple[UUID, int]] = set()
         self._able_since_s: dict[UUID, float] = {}
 

@@ -31,7 +31,7 @@ _PAGE: Final = 3
 
 
 class SimulatedConnection:
-    """A connection to Postgres, of which nothing is known but its name."""
+    """A connection to Postgres that has only a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -19,7 +19,7 @@ class Call(NamedTuple):
 
     now_s: float
     name: str
-    """Of the method of `MemoryTables` or `MemoryDispatch`."""
+    """The name of the method of `MemoryTables` or `MemoryDispatch`."""
     arguments: tuple[Any, ...]
     result: Any
     """Or the product's error."""

@@ -1,4 +1,5 @@
-"""Generates what is written to the log, and how which processor reads it. Two drivers carry it out (`worlds.py`)."""
+"""Generates what is written to the log, and which processor reads it and how. Two drivers carry it out
+(`worlds.py`)."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence

@@ -34,7 +34,7 @@ TIMELINE: Final = "00000001"
 
 @dataclass
 class MemoryTables:
-    """The operational tables beside a read model; every call is atomic, at the given time."""
+    """The operational tables next to a read model; every call is atomic, at the given time."""
 
     model: MemoryReadModel
     notify: Callable[[str, str], None] = lambda _channel, _payload: None
@@ -209,7 +209,7 @@ class MemoryTables:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Undo what the block has written, if it raises; tokens are not given twice all the same."""
+        """Undo the block's writes if it raises; tokens are still never given twice."""
         before = deepcopy((self.claims, self.holds, self.reservations))
         try:
             yield

@@ -67,7 +67,7 @@ class Network:
         return answered
 
     def cut(self, process: str, seconds: float) -> None:
-        """Cut a process from Postgres for so long: its calls are lost, and nobody notifies it."""
+        """Cut a process off from Postgres for this long: its calls are lost, and nobody notifies it."""
         self._cut_until_s[process] = self.loop.time() + seconds
 
     def is_cut(self, process: str) -> bool:

@@ -139,7 +139,7 @@ def _or_type(result: Any) -> Any:
 
 
 def of_schedules(positions: Mapping[int, int]) -> dict[int, int]:
-    """Of the partitions that schedules have; the topic has more."""
+    """The number of partitions that schedules have; the topic has more."""
     return {partition: positions[partition] for partition in range(PARTITIONS)}
 
 

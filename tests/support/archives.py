@@ -18,7 +18,7 @@ INFO = admin.TopicInfo("pulp.tasks.events", "AAAAAAAAAAAAAAAAAAAAAA", 4)
 def archived(
     url: str, found: Iterable[Record], partition: int = 0, *, end: int, span: int = 100, info: admin.TopicInfo = INFO
 ) -> Archive:
-    """Add these records to an archive, in files of so many, and return it."""
+    """Add these records to an archive, in files of this many, and return it."""
     store = store_of(url)
     manifest = read_manifest(store, partition) or begun(store, info, partition)
     SpanWriter(store, manifest, span_records=span).add(manifest.end or 0, end, found)
@@ -39,5 +39,5 @@ def files_of(folder: Path, partition: int = 0) -> list[Path]:
 
 
 def end_of(count: int) -> int:
-    """The offset behind so many invented records."""
+    """The offset after this many invented records."""
     return STEP * (count - 1) + 2

@@ -25,7 +25,7 @@ RESOURCES: Final = "abcdefgh"
 def task_by_chance(
     random: Random, task_id: UUID, order: Order, others: Collection[UUID]
 ) -> tuple[Event, WaitingTask, set[UUID]]:
-    """Its acceptance, and what the rules know of it; with those of the others on which it depends."""
+    """Its acceptance and what the rules know about it, together with its dependencies."""
     exclusive = set(random.sample(RESOURCES, random.choice([0, 1, 1, 1, 2])))
     shared = set(random.sample(RESOURCES, random.choice([0, 0, 0, 1, 2])))  # one may be used in both ways
     uses = [*((name, Access.EXCLUSIVE) for name in exclusive), *((name, Access.SHARED) for name in shared)]

@@ -1,7 +1,7 @@
-"""A stage on which a probe tells how far the dispatcher is.
+"""A stage on which a probe shows how far the dispatcher is.
 
-A probe is a task that is written behind what happens, and that only a worker runs which is always free. Once it is
-assigned, the dispatcher has seen all that came before it, and what else may begin is assigned as well.
+A probe is a task written after the events of interest, which only a worker that is always free can run. Once it is
+assigned, the dispatcher has seen everything before it, and anything else that may begin is assigned as well.
 """
 
 import asyncio
@@ -56,13 +56,13 @@ class ProbedStage(Stage):
         await super().close()
 
     async def happen(self, partition: int, events: Collection[Event] = ()) -> None:
-        """The events are projected with what the log has already; returns when the dispatcher has seen them."""
+        """Project the events together with the rest of the log; returns when the dispatcher has seen them."""
         for event in events:
             self.log.put(event, partition)
         await self.seen(await self.probe(partition))
 
     async def probe(self, partition: int, *, queue: str = PROBE, user: str = "admin") -> UUID:
-        """Write a probe behind what is in the log, and project all of it at once."""
+        """Append a probe to the log, and project all of it at once."""
         probe = accepted(uuid4(), operation=PROBE, queue=queue)
         self.log.put(msgspec.structs.replace(probe, actor=f"user:{user}"), partition)
         await self.project(partition)
@@ -78,7 +78,7 @@ class ProbedStage(Stage):
     async def claims_change(
         self, statement: LiteralString, task_ids: Collection[UUID], hold_ids: Collection[UUID]
     ) -> None:
-        """Workers write something of claims, and say of which holds: all at once, so that all of it is seen at once."""
+        """Workers write claims and name the holds, all at once, so that all of it is seen at once."""
         async with self.connection.transaction():
             await self.rows(statement, list(task_ids))
             await self.tell(" ".join(map(str, hold_ids)))

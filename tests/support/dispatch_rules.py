@@ -9,7 +9,7 @@ from pulp_processor.dispatching.waiting import Offer, WaitingTask
 
 
 def conflicts(one: WaitingTask | Hold, other: WaitingTask | Hold) -> bool:
-    """Whether one uses exclusively what the other uses at all."""
+    """Whether one exclusively uses a resource that the other uses at all."""
     return bool(one.exclusive & (other.exclusive | other.shared) or other.exclusive & (one.exclusive | one.shared))
 
 

@@ -26,7 +26,7 @@ START_MS: Final = 1_700_000_000_000
 FOR_EVER_S: Final = 1e9
 WORKER_NAMES: Final = ["x", "y", "z"]
 MANY: Final = 30
-"""No more come while so many wait."""
+"""No more arrive while this many wait."""
 GATES: Final = 30
 """How often limits change at most: each time a probe waits for a limit of its own user."""
 GOING: Final[list[LiteralString]] = [
@@ -81,7 +81,7 @@ class World:
             await self.come()
 
     async def step(self) -> None:
-        """Something happens; then what is assigned is what the rules say."""
+        """Something happens; then the assignments must match the rules."""
         happening: Callable[[], Coroutine[Any, Any, None]] = self.random.choice(
             [self.accept] * (4 if len(self.model.waiting) < MANY else 0)
             + [self.work] * 8
@@ -127,7 +127,7 @@ class World:
         await self.stage.happen(partition, events)
 
     async def end(self) -> None:
-        """Workers end the claims of what has ended without success."""
+        """Workers end the claims of tasks that ended without success."""
         left = [
             (hold_id, task) for hold_id, chain in self.chains.items() for task in chain if task.task_id in self.over
         ]
@@ -167,7 +167,7 @@ class World:
         await self.stage.happen(task.order.partition, events)
 
     async def give_back(self) -> None:
-        """A worker releases what it has not begun."""
+        """A worker releases tasks that it has not begun."""
         hold_id = self.random.choice([None, *self.chains])
         if hold_id is None:
             return
@@ -224,7 +224,7 @@ class World:
             self._accept(0)
         await self.stage.project(0)
         self.stage.start_another()
-        for hold_id, chain in self.chains.items():  # what has ended, the new one does not know
+        for hold_id, chain in self.chains.items():  # the new one does not know ended tasks
             self.model.holds[hold_id] = self.model.holds[hold_id]._replace(user=chain[0].created_by)
         await self.stage.happen(0)
 
@@ -315,7 +315,7 @@ class World:
         self.model.waiting.pop(task.task_id)
 
     def _leave(self, hold_id: UUID, task: WaitingTask) -> None:
-        """The task is none of the hold's any more; the hold ends with its last one."""
+        """The task no longer belongs to the hold, which ends with its last task."""
         self.chains[hold_id].remove(task)
         if not self.chains[hold_id]:
             del self.chains[hold_id], self.model.holds[hold_id]

@@ -53,7 +53,7 @@ class RunningDispatcher:
             await self._running
 
     def check(self) -> None:
-        """Raises what has ended it, if anything has."""
+        """Raises the error that ended it, if any."""
         if self._running is not None and self._running.done():
             self._running.result()
 

@@ -58,7 +58,7 @@ class Engine:
 
 
 def find(folder: Path) -> Engine:
-    """An engine that runs containers; skips loudly where there is none. `folder` holds its configuration."""
+    """An engine that runs containers; skips with a message if there is none. `folder` holds its configuration."""
     missing = [program for program in ("podman", "debootstrap", "apt-get") if shutil.which(program) is None]
     if missing:
         pytest.skip(f"NOT TESTED: the image: {' and '.join(missing)} not installed (apt install podman debootstrap)")

@@ -40,7 +40,7 @@ class Issuer:
         self.keys = [Key("one")]
         self.asked: list[str] = []
         self.answers: dict[str, bytes] = {}
-        """Path → what is answered in place of the usual."""
+        """Path → the answer in place of the usual one."""
         self.is_away = False
 
     def answer(self, path: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Finding in source code what it uses of Faust, aiokafka and mode: names that they do not promise."""
+"""Finds the names in source code that Faust, aiokafka and mode do not promise to keep."""
 
 import ast
 import inspect

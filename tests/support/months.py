@@ -1,4 +1,4 @@
-"""A log in Kafka whose events came in several months, projected, and in an archive."""
+"""A log in Kafka with events of several months, projected and archived."""
 
 import asyncio
 import time

@@ -65,7 +65,7 @@ def _configuration(target: dict[str, Any], port: int, settings: dict[str, object
 
 
 def _password(target: dict[str, Any]) -> str:
-    """Of the connection string, or of the password file of a local stack, which has one line."""
+    """The password from the connection string, or from the password file of a local stack, which has one line."""
     if "passfile" in target:
         return Path(target["passfile"]).read_text().strip().rpartition(":")[2]
     return str(target.get("password", ""))

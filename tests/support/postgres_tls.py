@@ -17,7 +17,7 @@ _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 
 
 class Certificates:
-    """A CA of the test's own, and what it has signed: a server for `localhost`, and a client."""
+    """The test's own CA, and the certificates it signed: a server for `localhost`, and a client."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.folder, self._name = folder, name

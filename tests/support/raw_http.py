@@ -1,4 +1,4 @@
-"""HTTP as bytes: what a client library would never send."""
+"""HTTP as raw bytes, which a client library would never send."""
 
 import asyncio
 import contextlib

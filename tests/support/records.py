@@ -117,7 +117,7 @@ class PlainFold:
         self.effects: list[tuple[int, str]] = []
         """(offset, effect) of every event."""
         self.alone: list[int] = []
-        """Records that are no events, and belong to no task."""
+        """Records that are not events and belong to no task."""
         self.discarded: list[int] = []
         self.parked: dict[str, list[Record]] = {}
         """Task → the record that parks it, and those behind that."""
@@ -159,7 +159,7 @@ class PlainFold:
                 if data["action"] == "discard":
                     self.discarded.append(behind.pop(0).offset)
                 for each in behind:
-                    self._read(each)  # if one parks the task anew, those after it wait again
+                    self._read(each)  # if one parks the task again, those after it wait again
         effect = self._happens(kind, task_id, data, item.offset)
         if effect == "applied" and kind == "accepted" and "causationid" in body:
             self.causes[task_id] = body["causationid"]

@@ -1,4 +1,5 @@
-"""The random part of the test files that runs when there is no time for all; it depends only on the seed and the path."""
+"""The random selection of test files that runs when there is no time for all; it depends only on the seed and the
+path."""
 
 import random
 from pathlib import Path, PurePosixPath

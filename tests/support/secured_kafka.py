@@ -29,7 +29,7 @@ from tests.support.certificates import Authority
 
 ADMIN: Final = "admin"
 PASSWORD: Final = "a-password-of-the-tests"
-"""Of every user."""
+"""The password of every user."""
 READY_S: Final = 60
 _MODULES: Final = "org.apache.kafka.common.security"
 
@@ -163,7 +163,7 @@ def secured_kafka() -> Iterator[SecuredKafka]:
 
 @contextmanager
 def running_broker(node: Node, access: Access) -> Iterator[None]:
-    """A running broker with this access; its log is beside its folder."""
+    """A running broker with this access; its log is next to its folder."""
     kafka = warm(
         LocalKafka(cluster_id="secured-kafka-of-tests", nodes=(node,), class_path=class_path(), access=access), print
     )

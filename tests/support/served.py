@@ -12,7 +12,7 @@ TREEINFO = "[general]\nfamily = Zoo\nversion = 1\narch = x86_64\n\n[checksums]\n
 
 
 def add_metadata(folder: Path, kind: str, content: bytes, name: str) -> Path:
-    """Let repomd.xml name this file of metadata; where it is."""
+    """Make repomd.xml name this file of metadata; returns its place."""
     path = folder / "repodata" / name
     path.write_bytes(content)
     repomd = folder / "repodata" / "repomd.xml"

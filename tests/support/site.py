@@ -47,7 +47,7 @@ PASSWORD = "correct horse"
 START_MS = 1_700_000_000_000
 V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
 QUEUES = ("slow", "elsewhere")
-"""That tasks may be submitted to, beside the default one."""
+"""The queues that tasks may be submitted to, besides the default one."""
 FOR_EVER_S = 1e9
 TEN_YEARS_S = 315_360_000
 

@@ -34,7 +34,7 @@ BESIDE_KAFKA_AND_POSTGRES: Final = ("operate/install.md", "operate/back-up.md")
 WITH_EXAMPLES: Final = ("subscribe.md",)
 """Pages whose reader has a stack at work, and the examples of the repository."""
 NOWHERE: Final = ("develop/operations.md",)
-"""Pages whose commands are those of another page that is run."""
+"""Pages with the same commands as another page that is run."""
 BLOCK: Final = re.compile(r"((?:^ *[^`\s][^\n]*\n)*)\n?^ *```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 NOT_RUN: Final = re.compile(r"^ *\*Not run by the tests: .{10,}\*$", re.MULTILINE)
 _TASK_ID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")

@@ -52,7 +52,7 @@ class Site:
 
     @property
     def password(self) -> str:
-        """Of the administrator."""
+        """The password of the administrator."""
         [found] = re.findall(r'^password = "(.*)"$', self.stack.client_file.read_text(), re.MULTILINE)
         return str(found)
 

@@ -1,4 +1,4 @@
-"""Builders of the events of subscriptions, and an endpoint on this machine that receives what they deliver."""
+"""Builders for the events of subscriptions, and an endpoint on this machine that receives deliveries."""
 
 import asyncio
 import contextlib
@@ -69,7 +69,7 @@ Answer = Callable[[Received], "int | tuple[int, Mapping[str, str]] | Awaitable[i
 
 @dataclass
 class EndpointServer:
-    """A receiver. `answer` says what it answers; requests whose signature is wrong are in `refused`."""
+    """A receiver. `answer` returns its answer; requests with a wrong signature are in `refused`."""
 
     answer: Answer
     secret: bytes = SECRET

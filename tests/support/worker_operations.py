@@ -54,7 +54,7 @@ class Sized(Struct):
 
 @operation("sized", arguments=Sized)
 async def sized(context: Context[Sized]) -> object:
-    """Returns what it was given, by the names of its declaration."""
+    """Returns its arguments, by the names in its declaration."""
     begun(context)
     return [context.arguments.size, context.arguments.source]
 

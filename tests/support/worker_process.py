@@ -36,8 +36,7 @@ class WorkerProcess:
 
 
 def first_of_namespace() -> list[str]:
-    """The prefix that makes a command process 1 of its own namespace; skips, with the reason, where that is
-    forbidden."""
+    """The prefix that makes a command process 1 of its own namespace; skips, with the reason, if that is forbidden."""
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("NOT TESTED: the worker as process 1 (unshare --pid needs root)")

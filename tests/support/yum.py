@@ -79,7 +79,7 @@ class Runner:
 
     @property
     def states(self) -> list[str]:
-        """Of metadata, content, comps and errata in the last report of a sync."""
+        """The states of metadata, content, comps and errata in the last report of a sync."""
         tree = self.reports[-1]["yum_importer"]
         return [tree[part]["state"] for part in ("metadata", "content", "comps", "errata")]
 

@@ -1,7 +1,7 @@
-"""Verifiers in Go that know nothing of Pulp Tasks read our checkpoints, tiles and proofs, and refuse what was altered.
+"""Verifiers in Go that know nothing about Pulp Tasks read our checkpoints, tiles and proofs, and refuse altered ones.
 
-Without Go, or where its modules cannot be fetched, the tests are skipped, and say why. What they would check is held
-against published vectors and the definitions of the formats in `tests/unit/test_transparency_*.py`.
+Without Go, or if its modules cannot be fetched, the tests are skipped, and say why. `tests/unit/test_transparency_*.py`
+then still checks the formats against published vectors and definitions.
 """
 
 import shutil
@@ -47,7 +47,7 @@ SIZES = [(1, 1), (7, 5), (256, 255), (257, 256), (700, 300), (66_000, 65_536)]
 
 
 def prepared(folder: Path, size: int, old: int, index: int) -> tuple[Path, list[str]]:
-    """A log and what the verifier is to be told of it."""
+    """A log, and what the verifier must know about it."""
     older = folder / "older"
     older.write_text(logged(folder / "old", records(old)))
     note = logged(folder / "log", records(size))

@@ -1,4 +1,4 @@
-"""As whom processes run that root starts, and what is said where that is not possible."""
+"""The accounts of processes that root starts, and the messages if none can be used."""
 
 import os
 import stat

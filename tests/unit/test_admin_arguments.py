@@ -57,7 +57,7 @@ def server() -> "Server":
 
 
 class Server:
-    """A server with operations; keeps what was submitted."""
+    """A server with operations; it records submissions."""
 
     def __init__(self, *operations: Operation) -> None:
         self.bodies = {each.name: body_of(each) for each in operations}

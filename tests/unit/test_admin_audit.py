@@ -1,4 +1,4 @@
-"""`pulp-admin audit`: what is asked of the server, what is shown, and exports that are cut at any place."""
+"""`pulp-admin audit`: its requests to the server, what it shows, and exports that are interrupted at any place."""
 
 import csv
 import errno
@@ -41,7 +41,7 @@ def entry(offset: int, **changed: Any) -> dict[str, Any]:
 
 
 class Audit:
-    """A server's audit of so many events, in pages of ten."""
+    """A server's audit of this many events, in pages of ten."""
 
     def __init__(self, events: list[dict[str, Any]]) -> None:
         self.events, self.asked = events, list[dict[str, list[str]]]()
@@ -285,7 +285,7 @@ def server() -> Iterator["Served"]:
 
 
 class Served:
-    """The audit of a thousand events over HTTP, which stops to answer after some pages until it is let go on."""
+    """The audit of a thousand events over HTTP, which stops answering after some pages until it may continue."""
 
     def __init__(self) -> None:
         self.audit = Audit([entry(offset, reason=f"=number {offset}") for offset in range(1000)])
@@ -381,7 +381,7 @@ def test_a_killed_export_is_continued(server: Served, tmp_path: Path, format_: s
 
 
 def test_a_kill_between_the_name_and_the_end(tmp_path: Path) -> None:
-    """The file has its name, and what was beside it is still there."""
+    """The file has its name, and its side files are still there."""
     files = ExportFiles(tmp_path / "audit.jsonl")
     progress = files.begin(ExportProgress("jsonl", {}))
     with files.open(progress) as descriptor:

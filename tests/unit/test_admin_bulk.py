@@ -40,7 +40,7 @@ def report(number: int, state: str = "error", operation: str = "sync") -> dict[s
 
 
 class Server:
-    """Tasks, and what becomes of what is asked of them."""
+    """Tasks, and the outcomes of requests for them."""
 
     def __init__(self, *tasks: dict[str, Any], **answers: tuple[int, dict[str, Any]]) -> None:
         self.tasks = {task["task_id"]: task for task in tasks}
@@ -93,7 +93,7 @@ class Server:
 
     @property
     def done(self) -> list[str]:
-        """The tasks of which something was asked, in the order of their numbers."""
+        """The tasks with a request, in the order of their numbers."""
         return sorted(task_id for task_id, _ in self.asked)
 
 
@@ -476,7 +476,7 @@ def test_the_history_tells_which_task_was_run_again(tmp_path: Path, capsys: Capt
 
 
 class Busy:
-    """A server that refuses so many requests that change something, by a quota."""
+    """A server that refuses this many changing requests because of a quota."""
 
     def __init__(self, server: Server, times: int, retry_after: str) -> None:
         self.server, self.times, self.retry_after = server, times, retry_after
@@ -493,7 +493,7 @@ class Busy:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the client, which are none."""
+    """The client's pauses, which are skipped."""
     found: list[float] = []
     monkeypatch.setattr("pulp_admin.client.time.sleep", found.append)
     return found

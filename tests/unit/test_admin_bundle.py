@@ -1,4 +1,4 @@
-"""`pulp-admin tasks bundle`: what is in the file, and what is not."""
+"""`pulp-admin tasks bundle`: what the file has, and what it leaves out."""
 
 import json
 import resource
@@ -30,7 +30,7 @@ def task(task_id: str = TASK, **changed: Any) -> dict[str, Any]:
 
 
 class Server:
-    """Answers what a bundle asks for, but for what is forbidden."""
+    """Answers a bundle's requests, except forbidden ones."""
 
     def __init__(self, *forbidden: str) -> None:
         self.forbidden = forbidden

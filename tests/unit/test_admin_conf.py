@@ -1,4 +1,4 @@
-"""The configuration of Pulp 2's client: where it is looked for, what it says, and what goes before what."""
+"""The configuration of Pulp 2's client: where it is found, what it says, and what overrides what."""
 
 import socket
 from pathlib import Path

@@ -40,7 +40,7 @@ REFUSALS = {
 
 
 class Server:
-    """Answers as the API does, and keeps what it was asked."""
+    """Answers as the API does, and records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []

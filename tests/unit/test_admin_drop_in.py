@@ -31,7 +31,7 @@ Command = Callable[..., Printed]
 
 
 class Server:
-    """Answers every request, and knows what was asked."""
+    """Answers every request, and records it."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []

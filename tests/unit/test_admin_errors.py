@@ -11,7 +11,7 @@ from tests.support.admin import Answer, admin
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 
 
-# Exit codes of the client of Pulp 2; 75 is EX_TEMPFAIL for what is away only now.
+# Exit codes of Pulp 2's client; 75 is EX_TEMPFAIL, for temporary failures.
 @pytest.mark.parametrize(
     ("status", "body", "code", "text"),
     [

@@ -1,4 +1,4 @@
-"""Failures before or after an answer: `pulp-admin` says what and where, with the exit code for it."""
+"""Failures before or after an answer: `pulp-admin` says what failed and where, with the right exit code."""
 
 import os
 import ssl

@@ -235,7 +235,7 @@ def test_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "--all" in err
 
 
-# The words of the client of Pulp 2, where the guide does not say otherwise.
+# The words of Pulp 2's client, unless the guide says otherwise.
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

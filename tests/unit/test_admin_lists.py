@@ -132,7 +132,7 @@ def test_no_worker_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_position_that_the_server_does_not_know_is_forgotten(tmp_path: Path) -> None:
-    """As after a server was set up anew with fewer partitions."""
+    """For example, after a server was set up again with fewer partitions."""
     (tmp_path / "positions.json").write_text('{"http://pulp.test": {"99": 5}}')
     asked = []
 
@@ -187,7 +187,7 @@ def test_half_a_character_in_an_argument_is_refused(tmp_path: Path, capsys: pyte
 
 
 def test_a_list_of_the_past_waits_for_nothing_that_came_later(tmp_path: Path) -> None:
-    """Nor for positions of a server that was set up anew since."""
+    """Nor does it wait for positions of a server that was set up again since."""
     (tmp_path / "positions.json").write_text('{"http://pulp.test": {"99": 5}}')
     asked = []
 

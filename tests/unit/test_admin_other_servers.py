@@ -1,4 +1,4 @@
-"""What `pulp-admin` says where the server is another program, or a file that a command line names cannot be read."""
+"""What `pulp-admin` says if the server is another program, or a file on the command line cannot be read."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`tasks purge`, and `--purged` where tasks are shown: what is asked of the server, and what is said."""
+"""`tasks purge`, and `--purged` of commands that show tasks: the requests to the server, and the output."""
 
 import json
 from datetime import UTC, datetime, timedelta

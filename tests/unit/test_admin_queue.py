@@ -1,4 +1,4 @@
-"""`pulp-admin queue` and `tasks details --why`: what a person sees of what waits, and what a script gets."""
+"""`pulp-admin queue` and `tasks details --why`: what a person sees of waiting tasks, and what a script gets."""
 
 import json
 from collections.abc import Sequence

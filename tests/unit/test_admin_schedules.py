@@ -53,7 +53,7 @@ RUN = {
 
 
 class Server:
-    """Answers as the API does, and keeps what it was asked."""
+    """Answers as the API does, and records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, Any]] = []

@@ -1,4 +1,4 @@
-"""`login` keeps a token instead of a password, where nobody else reads it; `logout` ends it."""
+"""`login` stores a token instead of a password, where nobody else can read it; `logout` ends it."""
 
 import base64
 import json

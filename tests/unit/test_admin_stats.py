@@ -1,4 +1,4 @@
-"""`stats`: its table and its bars within 80 columns, and what it asks the server for."""
+"""`stats`: its table and its bars within 80 columns, and its requests to the server."""
 
 import json
 import time
@@ -28,7 +28,7 @@ def row(
 
 
 class Server:
-    """Answers every request with these rows, and remembers what was asked for."""
+    """Answers every request with these rows, and records it."""
 
     def __init__(self, *rows: dict[str, Any], count: int | None = None) -> None:
         self.page = {"count": len(rows) if count is None else count, "next": None, "previous": None, "results": rows}

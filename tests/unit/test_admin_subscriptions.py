@@ -57,7 +57,7 @@ DELIVERY = {
 
 
 class Server:
-    """Answers as the API does, and keeps what it was asked."""
+    """Answers as the API does, and records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, Any]] = []

@@ -24,7 +24,7 @@ ROOT = "/pulp/api/v3/tokens/"
 
 
 class Server:
-    """Answers with one token, and keeps what it was asked."""
+    """Answers with one token, and records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []

@@ -239,7 +239,7 @@ def test_it_ends_when_the_password_is_no_longer_right(tmp_path: Path) -> None:
 
 
 class Fake:
-    """A feed that tells what the test says."""
+    """A feed that reports what the test says."""
 
     def __init__(self, why: str = "Queue slow is served by no worker.", refusal: str | None = None) -> None:
         self.shows_all = False

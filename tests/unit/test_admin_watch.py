@@ -1,4 +1,4 @@
-"""`tasks watch` against a server that is one function: what it says, and what it outlives."""
+"""`tasks watch` against a server that is one function: its output, and the faults it survives."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def sse(kind: str, offset: int = 7, progress: object = None, event_id: str = "c"
 
 
 class Stream(httpx.SyncByteStream):
-    """A stream that says this, and then ends, breaks, or is held open: then nobody may wait for more."""
+    """A stream with these events that then ends, breaks, or is held open: then nobody may wait for more."""
 
     def __init__(self, *chunks: bytes, then: str = "end") -> None:
         self._chunks, self._then = chunks, then
@@ -153,13 +153,14 @@ def test_what_a_waiting_task_waits_for_is_told_and_looked_at_again(
 
 
 def test_a_proxy_that_ends_streams_for_ever_ends_no_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A hundred ends in a row, of a task that says nothing for hours: each stream goes on where the last was."""
+    """A hundred ends of the stream in a row, for a task that is silent for hours: each stream continues where the last
+    one was."""
     streams = [Stream(f"retry: 1000\nid: {number}\n\n".encode()) for number in range(100)]
     server = Server([*streams, Stream(sse("finished"))], [*[task("running")] * 101, task("finished")])
     clock = Clock()
     assert watched(tmp_path, server, clock) == 0
     assert server.resumed == [None, *map(str, range(100))]
-    assert max(clock.slept) <= 0.5  # each stream brought something, if only where it is
+    assert max(clock.slept) <= 0.5  # each stream delivered something, if only its position
     assert capsys.readouterr().err == ""
 
 

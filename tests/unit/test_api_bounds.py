@@ -27,7 +27,8 @@ async def status(port: int, sent: bytes) -> int:
 
 
 async def flood(raw: Raw, pieces: int) -> Answer | None:
-    """Send so many pieces; the answer, which comes before all were read, or none if the connection was reset."""
+    """Send this many pieces; returns the answer, which comes before all were read, or none if the connection was
+    reset."""
 
     async def send() -> None:
         for _ in range(pieces):

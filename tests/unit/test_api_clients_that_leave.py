@@ -1,4 +1,5 @@
-"""A client that goes away is no error: nothing is answered, and nothing is logged that an operator would look into."""
+"""A client that goes away is not an error: there is no answer, and nothing in the log that an operator would look
+into."""
 
 import asyncio
 import logging

@@ -27,7 +27,7 @@ BODY_MEGABYTES = 20  # more than the buffers of a connection hold
 
 @pytest_asyncio.fixture
 async def port() -> AsyncIterator[int]:
-    """Of a server that reads every body."""
+    """The port of a server that reads every body."""
 
     async def read(request: Request) -> Response:
         return Response(str(len(await request.body())))

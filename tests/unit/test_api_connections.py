@@ -66,7 +66,7 @@ class Scene:
         return task
 
     async def end(self, name: str, held_s: float) -> None:
-        """It has held its connection for so long."""
+        """Pretend that it has held its connection for this long."""
         self.now_s += held_s
         self.ended[name].set()
         await settle()

@@ -40,7 +40,7 @@ def event(offset: int, *, task: UUID = TASKS[0], size: int = 10) -> StreamedEven
 
 
 class Client:
-    """A follower's client, which takes what comes unless it is told not to."""
+    """A follower's client, which reads everything unless told not to."""
 
     def __init__(self, choice: Choice = EVERYTHING) -> None:
         self.got: list[bytes] = []
@@ -55,7 +55,7 @@ class Client:
 
     @property
     def offsets(self) -> list[int]:
-        """Of the events that it has got."""
+        """The offsets of the events that it has received."""
         lines = b"".join(self.got).split(b"\n")
         return [int(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: ")]
 

@@ -89,9 +89,9 @@ def test_tags_by_a_template_follow_as_well() -> None:
 @pytest.mark.parametrize(
     ("used", "again"),
     [
-        ((ZOO, CDS), (BAR, CDS)),  # what the client added stays
+        ((ZOO, CDS), (BAR, CDS)),  # the client's own additions stay
         ((CDS, ZOO), (CDS, BAR)),  # in its place: the first one decides the partition
-        ((SHARED_ZOO,), (SHARED_ZOO, BAR)),  # the client named another use: only what is declared comes to it
+        ((SHARED_ZOO,), (SHARED_ZOO, BAR)),  # the client named another use: only declared ones are added to it
         ((), (BAR,)),
         ((BAR, ZOO), (BAR,)),  # it is there already
     ],

@@ -1,4 +1,5 @@
-"""TLS of the API's server: which certificate, which clients, how it changes, and what a client without TLS gets."""
+"""TLS of the API's server: the certificate, the accepted clients, changes of the certificate, and clients without
+TLS."""
 
 import asyncio
 import logging
@@ -37,7 +38,7 @@ def trusting(ca: Certificates) -> ssl.SSLContext:
 
 
 async def serial(site: Serving, ca: Certificates) -> str:
-    """Of the certificate that a new connection is shown."""
+    """The serial number of the certificate that a new connection gets."""
     async with connected(site.port, tls=trusting(ca)) as raw:
         found = raw.writer.get_extra_info("peercert")
         return str(found["serialNumber"])

@@ -13,7 +13,7 @@ FREE = Workers(live=2, serving=2, offering=2, slots=8, free=1)
 
 
 def facts(**changed: object) -> WaitingFacts:
-    """Of a task that nothing keeps from running."""
+    """The facts about a task that nothing keeps from running."""
     plain = WaitingFacts(
         task_id=MINE,
         state=State.WAITING,

@@ -207,7 +207,7 @@ def test_no_bit_of_a_manifest_ends_a_command_unexpectedly(folder: Path) -> None:
 
 
 def test_a_folder_that_is_gone_is_named_by_the_checkpoints(folder: Path) -> None:
-    """Without the manifest nothing of the folder itself tells that there was one."""
+    """Without the manifest, nothing in the folder itself shows that there was one."""
     for partition, size in ((0, COUNT), (1, 0)):  # a partition without records never had a folder
         kept = folder / "checkpoints" / str(partition)
         kept.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which archived events make a task what it was, and how they are found in files by key, offset and time."""
+"""The archived events that restore a task's past state, and finding them in files by key, offset and time."""
 
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The forms of texts: what is taken, what is refused, and that no answer repeats what it refuses."""
+"""The formats of texts: what is accepted, what is refused, and that no answer repeats a refused text."""
 
 import pytest
 from pulp_events.argument_forms import FORMS, http_url, repository_id

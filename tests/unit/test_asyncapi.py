@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document says what the topics hold: programs in any language are written by it."""
+"""The AsyncAPI 3 document describes the contents of the topics: programs in any language are written from it."""
 
 import json
 from collections.abc import Iterator

@@ -92,7 +92,7 @@ async def test_what_fails_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_a_batch_knows_is_current_although_its_fold_has_not_begun() -> None:
-    """The batch between changes nothing of the task, so the one after it has to learn of the first."""
+    """The batch in between does not change the task, so the one after it must learn about the first."""
     (waiting,) = fold(records([accepted()]), {})[1].created
     first = BatchFold(records([started()], start=1), {TASK}, {TASK: waiting})
     between = BatchFold(records([accepted()], start=2), {TASK}, {TASK: waiting}, after=first)

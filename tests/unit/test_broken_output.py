@@ -1,6 +1,6 @@
-"""Both commands where their output is closed, full or broken: the exit code stays, and no traceback is seen.
+"""Both commands with closed, full or broken output: the exit code stays, and there is no traceback.
 
-Each command runs as a process, with Python's usual buffers: what they still hold at the end is the point.
+Each command runs as a process, with Python's usual buffers, because what they still hold at the end matters.
 """
 
 import json
@@ -69,7 +69,7 @@ def test_output_to_a_full_disk(words: tuple[str, ...], also: str, env: dict[str,
 
 @pytest.mark.parametrize("program", [ADMIN, TASKS])
 def test_a_closed_descriptor_is_not_given_to_a_file(program: str, env: dict[str, str]) -> None:
-    """Else what a library writes to descriptor 2 would go into whatever was opened first."""
+    """Otherwise a library's output to descriptor 2 would go into whatever was opened first."""
     script = "import os; from pulp_console import edge; edge.open_what_is_closed(); print(os.open('/dev/zero', 0))"
     assert int(shell('"$@" <&- 2>&-', env, sys.executable, "-c", script).stdout) > 2
 

@@ -1,4 +1,4 @@
-"""Which ports a stack listens on, and what is said of those that are taken."""
+"""The ports that a stack listens on, and the messages about ports that are taken."""
 
 import os
 import re

@@ -212,9 +212,9 @@ def test_the_keys_of_personal_data_are_for_those_who_use_them(tmp_path: Path) ->
         subprocess.run([tmp_path / "make-secrets", "--personal-keys"], check=True, capture_output=True)
         file = tmp_path / "secrets" / "personal-keys"
         found = MasterKeys(file)
-        found.check()  # it is a file of keys, and not everybody may read it
+        found.check()  # it is a file of keys, which not everybody may read
         made.append(found.newest)
-    assert made[0] == made[1]  # the second time keeps what is there
+    assert made[0] == made[1]  # the second run keeps what exists
     assert stat.S_IMODE(file.stat().st_mode) == 0o400
     assert file.stat().st_uid == (10001 if os.geteuid() == 0 else os.geteuid())
 

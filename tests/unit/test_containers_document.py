@@ -1,4 +1,4 @@
-"""docs/operate/containers.md: its commands are about what is there, and they make all that the manifests need."""
+"""docs/operate/containers.md: its commands use files that exist, and create everything that the manifests need."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ def made() -> dict[str, set[str]]:
 
 
 def literal(source: dict[str, Any]) -> str:
-    """What the document puts into a configuration map; nothing for what the cluster fills in."""
+    """What the document puts into a configuration map, without what the cluster fills in."""
     if "configMapKeyRef" not in source:
         return ""
     name, key = source["configMapKeyRef"]["name"], source["configMapKeyRef"]["key"]

@@ -1,4 +1,4 @@
-"""A cursor is one text for all doors: what is printed is read, and nothing else is."""
+"""A cursor is one text for all doors: a printed cursor is accepted, and nothing else is."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Operations that declare their arguments: what they get, what they refuse, and the schema that is registered."""
+"""Operations that declare their arguments: what they get, what they refuse, and the registered schema."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

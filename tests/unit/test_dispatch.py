@@ -88,7 +88,7 @@ class Pair:
         assert self.dispatch.remove(UUID(int=0)) is None
 
     def wait_again(self) -> None:
-        """A task that was assigned, or was read anew."""
+        """A task that was assigned, or was read again."""
         if self.model.waiting:
             task = self.random.choice(list(self.model.waiting.values()))
             self.dispatch.remove(task.task_id)
@@ -260,7 +260,7 @@ def test_no_more_tasks_of_a_user_begin_than_the_limit_says(limit: int) -> None:
 
 
 def steps(waiting: int, resources: int) -> int:
-    """How many calls of Python it takes to run 200 tasks one by one, while so many others wait."""
+    """How many Python calls it takes to run 200 tasks one by one, while this many others wait."""
     dispatch = fleet(one=resources)
     for number in range(waiting):
         dispatch.add(task(number, exclusive=chr(97 + number % resources)))

@@ -1,4 +1,4 @@
-"""Documents use the words of the glossary, and none of those that the field does not know."""
+"""Documents use the words of the glossary, and no coined ones."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ COINED: Final = {
     "standings": "claim status",
     "letters sent": "dead letters published",
 }
-"""A coined word as a pattern, and what the field says."""
+"""A pattern for a coined word → the usual term."""
 GLOSSARY: Final = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 WORDS: Final = re.findall(r"^\| (?!word |---)([^|]+?) \| (.+?) \|$", GLOSSARY, re.MULTILINE)
 

@@ -1,4 +1,5 @@
-"""Bytes ↔ events: whatever is written is read, what was ever written decodes for ever, and anything else is refused."""
+"""Bytes ↔ events: whatever is written can be read, every event ever written decodes for ever, and anything else is
+refused."""
 
 import json
 from contextlib import suppress

@@ -88,7 +88,7 @@ def test_a_finished_task_is_not_cancelled(outcome: Outcome) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A task, what is known beside it, and the end that follows: outcome and code, or none."""
+    """A task, what else is known, and the end that follows: outcome and code, or none."""
 
     name: str
     events: list[Event]

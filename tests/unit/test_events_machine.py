@@ -28,7 +28,7 @@ NEXT: dict[State | None, set[State]] = {
     State.CANCELLING: {State.CANCELLING, *FINAL},
     **{state: {state} for state in FINAL},
 }
-"""Where an effect may lead: the one way back is that of a failed attempt, and there is none out of a final state."""
+"""Where an effect may lead: the only way back is a failed attempt, and nothing leaves a final state."""
 
 
 class Story(RuleBasedStateMachine):

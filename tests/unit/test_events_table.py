@@ -62,8 +62,8 @@ COLUMNS = (
     *("cancelling, never started", "cancelling, tried before", "purged"),
 )
 
-# One line for each event; one cell for each of COLUMNS, and the last for every final state before a purge.
-# `→ STATE` is an effect, `→ hidden` one that leaves the state; anything else is the reason why there is none.
+# One line for each event; one cell for each of COLUMNS, and the last for every final state before a purge. `→ STATE` is
+# an effect, `→ hidden` one that leaves the state; anything else is the reason why there is no effect.
 TABLE = """
 accepted                              | → waiting    | duplicate   | duplicate         | duplicate         | duplicate         | duplicate         | duplicate         | duplicate         | duplicate       | duplicate
 started, first attempt                | unknown task | → running   | attempt is taken  | attempt is taken  | attempt is taken  | cancel came first | cancel came first | cancel came first | final           | final

@@ -1,4 +1,4 @@
-"""Proxies of the environment, for what a worker fetches: the same as `pulp-admin` takes, and told by their variable."""
+"""Proxies from the environment for a worker's fetches: the same as for `pulp-admin`, and named by their variable."""
 
 import pytest
 from pulp_admin.proxies import proxy_for as proxy_of_the_client

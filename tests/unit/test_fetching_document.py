@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "fetching.md").read_tex
 
 
 class Recorder(dict[str, str]):
-    """An environment with nothing in it, that notes what it is asked for."""
+    """An empty environment that records lookups."""
 
     def __init__(self) -> None:
         super().__init__()

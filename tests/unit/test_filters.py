@@ -161,7 +161,7 @@ def test_every_type_has_a_short_name() -> None:
 
 @pytest.mark.parametrize("spelt", ["accepted", "org.pulpproject.task.accepted.v1", "org.pulpproject.task.accepted.v2"])
 def test_a_type_stands_for_all_its_versions(spelt: str) -> None:
-    """A filter that an earlier release has kept goes on to find what it is for."""
+    """A filter stored by an earlier release still finds its events."""
     wanted = Filter(types=(spelt,))
     found = [literal for literal in EVERY_TYPE.values() if wanted.matches(literal, A, None)]
     assert found == ["org.pulpproject.task.accepted.v1", "org.pulpproject.task.accepted.v2"]

@@ -84,7 +84,7 @@ def split(log: Sequence[Record], cuts: Sequence[int]) -> list[Sequence[Record]]:
 
 
 def mixed_log(random: Random, length: int) -> list[Record]:
-    """Events, and what is none, at consecutive offsets."""
+    """Events and other records at consecutive offsets."""
     log: list[Record] = []
     spoilt: list[int] = []
     events_of_story = story(random, 4, length)

@@ -1,4 +1,4 @@
-"""./dev says what is missing on a machine, before anything else happens."""
+"""./dev says what a machine lacks, before anything else happens."""
 
 import fcntl
 import os
@@ -83,7 +83,7 @@ def test_an_unknown_command(machine: Path) -> None:
 
 @pytest.fixture
 def prepared(machine: Path) -> Path:
-    """A machine with an environment that misses packages, and an uv that only writes down what it installs."""
+    """A machine with an environment that lacks packages, and a uv that only records what it installs."""
     put_python(machine, f'case "$*" in *python_version*) echo 3.99.0 ;; *) exec {sys.executable} "$@" ;; esac')
     for folder, name in ((".dev/uv/bin", "uv"), (".venv/bin", "python")):
         (machine / folder).mkdir(parents=True)
@@ -241,7 +241,7 @@ def test_a_package_of_ones_own_is_installed_and_comes_back_with_a_new_environmen
     installed = asked(prepared)
     dev(prepared, "run", "true")
     assert asked(prepared) == installed
-    (prepared / ".venv" / "added").unlink()  # as in an environment that was made anew
+    (prepared / ".venv" / "added").unlink()  # as in a new environment
     dev(prepared, "run", "true")
     assert asked(prepared)[-1].endswith(install)
     assert dev(prepared, "remove", "mine").returncode == 0

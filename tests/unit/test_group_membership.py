@@ -11,7 +11,7 @@ from pulp_processor.consuming.internals.batch_transport import BatchConsumer
 
 
 class Coordinator:
-    """aiokafka's, as far as it is asked; `error` is told once."""
+    """Stands in for aiokafka's, as far as it is used; `error` is raised once."""
 
     def __init__(self, error: KafkaError | None, member_id: str) -> None:
         self.error, self.member_id = error, member_id

@@ -1,4 +1,4 @@
-"""A process says by a file that it is at work; `pulp-tasks-probe` reads it for a container's engine."""
+"""A process shows by a file that it is at work; `pulp-tasks-probe` reads it for a container engine."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def probe(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
 
 
 def aged(path: Path, state: str, age_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A heartbeat that was written so long ago."""
+    """A heartbeat written this long ago."""
     file = HeartbeatFile(str(path))
     then = time.monotonic() - age_s
     with monkeypatch.context() as patched:

@@ -23,7 +23,7 @@ def pinned(name: str = "requirements.txt") -> dict[str, str]:
 
 
 def unmet(wanted: list[str], versions: dict[str, str]) -> list[str]:
-    """Those that a file of requirements does not meet; our own packages are no matter."""
+    """Requirements that a requirements file does not meet; our own packages do not count."""
     return [
         text
         for text in wanted

@@ -1,4 +1,4 @@
-"""Isolated calls: what a function does to its process ends the call with words, and nothing else."""
+"""Isolated calls: whatever a function does to its process ends only the call, with a message."""
 
 import asyncio
 import os

@@ -22,14 +22,14 @@ EXAMPLES = manifests(FOLDER / "examples")
 RUNNING = [each for each in MANIFESTS if each["kind"] in ("Deployment", "StatefulSet", "Job")]
 SERVING = [each for each in RUNNING if each["kind"] != "Job"]
 ALONE = [each for each in SERVING if each["metadata"]["name"] == "pulp-tasks-transparency"]
-"""Of which there is one pod: while its node is drained the log is late, and nothing else."""
+"""The process with a single pod: while its node is drained the log is late, and nothing else happens."""
 PODS = [*RUNNING, *(each for each in EXAMPLES if each["kind"] == "Pod")]
 POLICIES = {each["metadata"]["name"]: each["spec"] for each in MANIFESTS if each["kind"] == "NetworkPolicy"}
 PART_OF = {"app.kubernetes.io/part-of": "pulp-tasks"}
 PERSONAL = "personal-keys"
 """The volume that pods share: the master keys of personal data."""
 VERSIONS = ("1.30", "1.37")
-"""The oldest that has what the manifests use, and a recent one."""
+"""The oldest version that has what the manifests use, and a recent one."""
 
 
 def names(kind: str) -> set[str]:
@@ -43,7 +43,7 @@ def container_of(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """The variables of a process; what the cluster fills in is its own name."""
+    """The variables of a process; a value that the cluster fills in is its own name."""
     [configuration] = [each["data"] for each in MANIFESTS if each["kind"] == "ConfigMap"]
     own = {
         each["name"]: each.get("value", manifest["metadata"]["name"]) for each in container_of(manifest).get("env", [])
@@ -52,7 +52,7 @@ def settings_of(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a label selector takes what has the labels."""
+    """Whether a label selector matches the labels."""
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
     return wanted and all(
         {"In": labels.get(each["key"]) in each["values"]}[each["operator"]]
@@ -321,5 +321,5 @@ def test_a_worker_fetches_from_nowhere_within(network: str) -> None:
     [rule] = POLICIES["pulp-tasks-worker"]["egress"]
     blocks = {each["ipBlock"]["cidr"]: each["ipBlock"].get("except", []) for each in rule["to"]}
     assert network in blocks["0.0.0.0/0"]
-    assert blocks.keys() == {"0.0.0.0/0", "2000::/3"}  # global addresses: fc00::/7 and fe80::/10 are no part of them
+    assert blocks.keys() == {"0.0.0.0/0", "2000::/3"}  # global addresses, which exclude fc00::/7 and fe80::/10
     assert {each["port"] for each in rule["ports"]} == {80, 443}

@@ -53,7 +53,7 @@ def test_who_follows_a_log_misses_nothing_when_it_is_moved(tmp_path: Path) -> No
     assert next(following) == []
     write(log, "last of the old one\n")
     rotate(log)
-    assert next(following) == []  # at this moment there is none
+    assert next(following) == []  # none exists at this moment
     write(log, "first of a new one, which is longer than the old one was\n")
     assert [line.text[:5] for line in next(following)] == ["last ", "first"]
     write(log, "more\n")

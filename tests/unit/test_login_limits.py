@@ -119,7 +119,7 @@ def test_memory_is_bounded() -> None:
 
 
 class Turns:
-    """A queue whose turns last until they are ended, in the order in which they came."""
+    """A queue whose turns, in order of arrival, last until they are ended."""
 
     def __init__(self, slots: int, most: int) -> None:
         self.queue = LoginQueue(slots, most)

@@ -1,4 +1,4 @@
-"""The manners that all commands share: help, examples, output formats, exit codes, what they load."""
+"""The conventions that all commands share: help, examples, output formats, exit codes, and what they import."""
 
 import ast
 import os

@@ -33,4 +33,4 @@ def test_a_process_is_told_no_port_that_nobody_has_named(
     tmp_path: Path, environment: dict[str, str], port: str | None
 ) -> None:
     found = ports(tmp_path, environment, processors=1, workers=1)
-    assert set(found.values()) == {port}  # the process itself says what is wrong with a bad one
+    assert set(found.values()) == {port}  # the process itself reports a bad one

@@ -165,7 +165,7 @@ def unknown_to_grafana(written: dict[str, Any]) -> list[str]:
     """What is lost when the types that Grafana publishes read the dashboard and write it again."""
     register_default_plugins()
     copy = json.loads(JSONEncoder().encode(Dashboard.from_json(written)))
-    # Grafana's interface writes the definition of a variable beside its query; its types leave it out.
+    # Grafana's interface writes a variable's definition next to its query; its types leave it out.
     return [path for path in changed(written, copy) if not path.endswith(".definition")]
 
 

@@ -1,4 +1,5 @@
-"""Wrong input to `pulp-tasks` ends in 64, 65, 69 or 78, and says what is wrong and where; it never is an unexpected error."""
+"""Wrong input to `pulp-tasks` ends in 64, 65, 69 or 78, and says what is wrong and where; it is never an unexpected
+error."""
 
 import os
 import subprocess

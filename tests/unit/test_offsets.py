@@ -1,4 +1,4 @@
-"""How far the log goes is asked again where Kafka says that it cannot be told just now."""
+"""The end of the log is requested again if Kafka cannot tell it at the moment."""
 
 from concurrent.futures import Future
 from typing import Any
@@ -29,7 +29,7 @@ class Brokers:
         return dict.fromkeys(wanted, future)
 
     def poll(self, _: float) -> None:
-        """Call what is to be called."""
+        """Run the pending callbacks."""
 
     def list_topics(self, *_: Any) -> None:
         """Who leads now."""

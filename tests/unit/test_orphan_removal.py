@@ -1,4 +1,4 @@
-"""`remove-orphans` removes what no kept version holds, and nothing as long as it cannot tell."""
+"""`remove-orphans` removes content that no kept version holds, and nothing as long as it cannot tell."""
 
 import os
 from collections.abc import Callable

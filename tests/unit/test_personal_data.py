@@ -52,7 +52,7 @@ def test_a_value_comes_back_as_it_was(value: object, name: str) -> None:
 
 
 def test_the_envelope_is_what_the_page_says() -> None:
-    """Decrypted here by the library alone, with what docs/operate/personal-data.md says of it."""
+    """Decrypted here with the library alone, as docs/operate/personal-data.md describes."""
     envelope = json.loads(sealed())["email"]
     assert envelope.keys() == {"pulp_personal", "key", "nonce", "data"}
     assert (envelope["pulp_personal"], envelope["key"]) == (1, str(KEY_ID))

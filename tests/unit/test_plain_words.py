@@ -1,4 +1,5 @@
-"""Messages about invalid documents are in plain words: where, and what is expected, without any of msgspec's words."""
+"""Messages about invalid documents are in plain words: where the fault is and what is expected, without msgspec's
+terms."""
 
 import ast
 import enum
@@ -180,7 +181,8 @@ def test_no_body_of_the_api_is_refused_in_the_words_of_a_library(kind: Any) -> N
 
 def test_only_one_module_reads_what_the_library_says() -> None:
     told = []
-    # Not `events`: why a record of the log is none is told to who repairs its writer, who may know the library.
+    # Not `events`: the reason why a record of the log is not an event is for the author of its writer, who may know the
+    # library.
     for folder in ("projections", "services", "operations", "cli", "deploy"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             told += [f"{file.relative_to(ROOT)}:{line}" for line in shown_errors(ast.parse(file.read_text()))]
@@ -188,7 +190,7 @@ def test_only_one_module_reads_what_the_library_says() -> None:
 
 
 def shown_errors(tree: ast.AST) -> list[int]:
-    """The lines where an error of decoding is put into a text as it is."""
+    """The lines that put a decoding error into a text unchanged."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.name and "msgspec." in ast.unparse(node.type or node):

@@ -114,7 +114,7 @@ def test_a_link_in_a_data_folder_is_not_followed(tmp_path: Path, name: str) -> N
     if name in ("kafka", "storage"):
         with pytest.raises(NotOurs, match="symbolic link"):
             make_folder(data / name)
-    elif name == "owner.json":  # it is written anew, in place of the link
+    elif name == "owner.json":  # it is written again, in place of the link
         with folder:
             assert not (data / name).is_symlink()
     else:

@@ -1,4 +1,4 @@
-"""The oldest versions are the same in the packages, in the checks at a start, in the documents, and in what is tested."""
+"""The oldest supported versions are the same in the packages, the start-up checks, the documents and the tests."""
 
 import re
 import tomllib

@@ -39,14 +39,14 @@ def test_a_command(line: str) -> None:
     command: click.Command = pulp_admin if program == "pulp-admin" else pulp_tasks
     context = click.Context(command)
     while isinstance(command, click.Group) and arguments:
-        # What stands before a command's name: the options of the group.
+        # Before a command's name come the options of the group.
         _, arguments, _ = command.make_parser(context).parse_args(arguments)
         if not arguments:
             return
         found = command.get_command(context, arguments.pop(0))
         assert found is not None, line
         command, context = found, click.Context(found, parent=context)
-    # Raises for an option that is not there. What is missing is no fault: the README also mentions commands.
+    # Raises for an unknown option. A missing one is not a fault: the README also mentions commands.
     _, left, _ = command.make_parser(context).parse_args(arguments)
     assert left == [], line
 

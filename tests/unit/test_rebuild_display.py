@@ -1,4 +1,4 @@
-"""How `pulp-tasks rebuild` tells how far it is."""
+"""How `pulp-tasks rebuild` shows its progress."""
 
 import io
 

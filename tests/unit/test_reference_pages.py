@@ -1,4 +1,4 @@
-"""The pages of docs/reference that are made from the code say what the code says."""
+"""The generated pages of docs/reference match the code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`repair` verifies everything that is stored, and fetches again what is damaged or missing."""
+"""`repair` verifies everything that is stored, and fetches damaged or missing files again."""
 
 import os
 from collections.abc import AsyncIterator, Callable

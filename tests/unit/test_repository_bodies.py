@@ -15,7 +15,7 @@ DECLARED = {"sync": row_of(sync), "publish": row_of(publish)}
 
 
 def refused(body: dict[str, Any]) -> dict[str, str]:
-    """Field → what is wrong with it."""
+    """Field → its fault."""
     with pytest.raises(BadRepository) as caught:
         check_said(change_of(body).on(Said()), DECLARED)
     return {problem.path: problem.message for problem in caught.value.problems}

@@ -1,4 +1,4 @@
-"""`remove-repository` removes what the store holds of a repository, and leaves its content to `remove-orphans`."""
+"""`remove-repository` removes a repository from the store, and leaves its content to `remove-orphans`."""
 
 from pathlib import Path
 

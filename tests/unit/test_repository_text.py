@@ -17,7 +17,7 @@ FORBIDDEN = {
 
 
 def tracked() -> list[Path]:
-    """The files of the repository; those on disk where there is no git."""
+    """The files of the repository; without git, those on disk."""
     try:
         listed = subprocess.run(
             ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

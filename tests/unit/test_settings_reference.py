@@ -1,4 +1,4 @@
-"""Every name that begins with PULP_ is declared, and docs/reference/settings.md and the help say what is declared."""
+"""Every name that begins with PULP_ is declared, and docs/reference/settings.md and the help match the declarations."""
 
 import ast
 import re
@@ -23,11 +23,11 @@ NAME = re.compile(r"(?<![A-Za-z0-9_])PULP_[A-Z][A-Z0-9_]*")
 DECLARED = {setting.name: (section.title, setting) for section in everything() for setting in section.settings}
 NAMES = DECLARED.keys() | {setting.variable for setting in CLIENT if setting.variable}
 PLACEHOLDERS = {"PULP_QUOTA_ROLE"}
-"""What stands for several names."""
+"""Patterns that stand for several names."""
 
 
 def unknown(text: str) -> set[str]:
-    """The names in the text that are no setting, and no beginning of one such as `PULP_FETCH_`."""
+    """The names in the text that are neither a setting nor the beginning of one, such as `PULP_FETCH_`."""
     found = set(NAME.findall(text)) - NAMES - PLACEHOLDERS
     return {name for name in found if not (name.endswith("_") and any(each.startswith(name) for each in NAMES))}
 
@@ -169,7 +169,7 @@ def test_no_help_text_repeats_the_default_of_a_number() -> None:
 
 
 def test_no_code_reads_a_setting_with_a_default_of_its_own() -> None:
-    """A default stands in the declaration, and nowhere else."""
+    """A default is in the declaration and nowhere else."""
     found = [
         (path, ast.unparse(node))
         for folder in PACKAGES

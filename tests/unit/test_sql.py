@@ -27,7 +27,7 @@ def folders(package: str) -> Iterator[str]:
 
 
 PARTS = frozenset({"world"})
-"""What stands before other statements: lists of the past are long, and read seldom."""
+"""The prefix of other statements: lists of the past are long, and rarely read."""
 FILES = [
     (folder, file.name)
     for package in PACKAGES

@@ -1,4 +1,4 @@
-"""Decisions of a sync: what it fetches, what it may remove, and how it tells its progress."""
+"""Decisions of a sync: what it fetches, what it may remove, and how it reports its progress."""
 
 import asyncio
 from collections.abc import Mapping

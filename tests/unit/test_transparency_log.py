@@ -1,4 +1,4 @@
-"""The log of a partition in a folder: tiles as they are defined, resuming after a stop anywhere, and what it refuses."""
+"""The log of a partition in a folder: tiles as defined, resuming after a stop anywhere, and what it refuses."""
 
 import shutil
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_log_that_was_stopped_goes_on_as_if_it_had_not_been(
 
 
 def test_each_step_of_a_save_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process ends before each of its writes in turn; what is on disk is then always a whole log."""
+    """The process ends before each of its writes in turn; the disk then always has a whole log."""
 
     class Killed(Exception):
         pass

@@ -1,4 +1,4 @@
-"""Proofs as files: what the script proves, and that it proves nothing of which a bit was changed."""
+"""Proofs as files: what the script proves, and that it rejects a proof with any bit changed."""
 
 import json
 import subprocess
@@ -76,7 +76,7 @@ def test_each_older_log_is_proved_to_be_continued(
 @given(kind=st.sampled_from(["inclusion", "consistency"]), data=st.data(), bit=st.integers(0, 7))
 def test_no_bit_of_a_proof_may_change(kind: str, data: st.DataObject, bit: int, files: Files) -> None:
     whole = getattr(files, kind).encode()
-    first = whole.index(b"\n") + 1  # the first line says what it is; the script refuses another one at once
+    first = whole.index(b"\n") + 1  # the first line says what it is; the script refuses any other at once
     at = data.draw(st.integers(first, len(whole) - 1))
     changed = (whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]).decode(errors="replace")
     assert not is_proved_by_the_script(kind, changed)
@@ -141,7 +141,7 @@ def test_a_key_of_the_wrong_kind_is_refused_and_a_signing_key_not_repeated(files
 def test_what_is_no_proof_ends_with_a_sentence(
     proof: str | None, record_text: str | None, code: int, says: str, files: Files, tmp_path: Path
 ) -> None:
-    """A file that is not there is told apart from a proof that does not hold."""
+    """A missing file is distinguished from a proof that does not hold."""
     given_proof, given_record = tmp_path / "1.tlog-proof", tmp_path / "1.json"
     if proof is not None:
         given_proof.write_text(files.inclusion if proof else "")

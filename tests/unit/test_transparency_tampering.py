@@ -163,7 +163,7 @@ def test_a_bit_of_a_tile(data: st.DataObject, bit: int, log: Path, tmp_path_fact
     assert found[0].kind == Kind.ALTERED
     named = found[0].place.removeprefix(f"{path}/")
     assert named == tile.path or number in named or tile.level == 1 or named.startswith("tile/1/"), (named, tile)
-    # The records are what was signed, which shows that only tiles were altered.
+    # The records match the signed log, which shows that only tiles were altered.
     assert not [each for each in audited(path, RECORDS).found if each.subject == "record"]
 
 

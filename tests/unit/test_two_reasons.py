@@ -115,7 +115,7 @@ RACES = {("cancel", "timeout"), ("cancel", "lost")}
 
 
 def becomes(task: Task) -> Becomes:
-    while found := reacts(task):  # the reactor ends what is cancelled and has no attempt
+    while found := reacts(task):  # the reactor ends a cancelled task without an attempt
         task = fold(found, task)
     return task.state, task.error.code if task.error else None
 
@@ -138,7 +138,7 @@ def test_every_pair_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("code", [ErrorCode.OPERATION_STUCK, ErrorCode.LOOP_BLOCKED])
 def test_it_is_too_late_once_another_attempt_runs(code: ErrorCode) -> None:
-    """No other worker loses what it does for an operation that an earlier worker could not stop."""
+    """No other worker loses its work because of an operation that an earlier worker could not stop."""
     begun = RUNNING[RETRY]
     later = fold([attempt_failed(), started(attempt=2, attempt_id=OTHER_ATTEMPT)], begun)
     assert fold(costs_its_worker(code)(begun), later) == later

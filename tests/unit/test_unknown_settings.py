@@ -1,4 +1,4 @@
-"""A process says which names in its environment look like settings, and are none."""
+"""A process reports names in its environment that look like settings but are not."""
 
 import subprocess
 import sys

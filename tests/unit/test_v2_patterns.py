@@ -1,4 +1,4 @@
-"""Regular expressions of MongoDB, as they are written for Postgres; what they find is in `test_api_v2_search.py`."""
+"""MongoDB's regular expressions, as written for Postgres; `test_api_v2_search.py` tests what they find."""
 
 import pytest
 from pulp_api.v2.patterns import for_postgres

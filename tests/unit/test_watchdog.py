@@ -1,4 +1,4 @@
-"""The watchdog by itself: what it is shown is all it knows."""
+"""The watchdog by itself: it knows only what it is shown."""
 
 import pytest
 from pulp_processor.consuming.watchdog import PartitionProgress, PartitionStalled, Watchdog

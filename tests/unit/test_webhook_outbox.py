@@ -13,7 +13,7 @@ POLICY = Policy(attempts=6, first_pause_s=1, longest_pause_s=60, lanes=2, most_p
 
 
 def outbox(policy: Policy = POLICY, place: Place | None = None, chance: Callable[[], float] = lambda: 1.0) -> Outbox:
-    """Of one partition from its beginning, and always the longest pause."""
+    """An outbox of one partition from its beginning, always with the longest pause."""
     return Outbox(policy, place or Place(cursors={0: 0}), chance)
 
 
@@ -24,7 +24,7 @@ def offered(box: Outbox, *tasks: UUID | None) -> None:
 
 
 def offsets(items: list[Item]) -> list[int]:
-    """Of partition 0."""
+    """The offsets of items of partition 0."""
     return [item.position.offset for item in items]
 
 
@@ -223,7 +223,7 @@ def test_whatever_fails_and_crashes_nothing_is_lost_and_each_task_stays_in_order
             if verdict is Verdict.DELIVERED:
                 received.append(item)
             box.settle(item, verdict, now_s)
-        if chance.random() < 0.1:  # killed: what was not stored is forgotten
+        if chance.random() < 0.1:  # killed: anything not stored is lost
             box = Outbox(POLICY, stored, lambda: 0.5)
         elif chance.random() < 0.5:
             stored = box.place()

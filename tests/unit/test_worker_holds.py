@@ -1,4 +1,4 @@
-"""How a worker runs what is assigned to it: the log is in memory, the read model is what the log's events make of it."""
+"""How a worker runs its assigned tasks: the log is in memory, and the read model is the fold of its events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -406,7 +406,7 @@ async def test_the_rest_of_a_hold_is_released_when_its_time_is_over(
 async def test_a_hold_whose_task_was_lost_lets_nobody_pass_it_over(scene: Scene) -> None:
     first, _ = scene.assign(2)
     await scene.until_started(first)
-    scene.postgres.held.clear()  # as the reactor sweeps what it believes lost
+    scene.postgres.held.clear()  # as the reactor sweeps attempts that it believes lost
     await scene.until_gone()
     assert scene.log.told() == [(first, Started)]
 

@@ -156,7 +156,7 @@ IMPORTED = {
 def test_what_an_idle_worker_imports() -> None:
     program = (
         "import sys\n"
-        "before = set(sys.modules)\n"  # what the interpreter itself loads, such as Debian's sitecustomize
+        "before = set(sys.modules)\n"  # modules that the interpreter itself loads, such as Debian's sitecustomize
         "import pulp_deploy.main, pulp_deploy.commands.services, pulp_worker.main\n"
         "from pulp_worker.loading import load_operations\n"
         "load_operations()\n"

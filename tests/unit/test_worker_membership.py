@@ -25,7 +25,7 @@ INSTANCE = uuid4()
 
 
 class OneAttempt:
-    """Remembers what it was told."""
+    """Records its calls."""
 
     def __init__(self, instance_id: UUID) -> None:
         self.claim = Claim(uuid4(), 0, "noop", b"{}", None, 1, uuid4(), instance_id, uuid4(), 0, {"r": 1})

@@ -1,4 +1,5 @@
-"""The run of a task with personal arguments: it begins once they are decrypted, and not at all where they cannot be had."""
+"""The run of a task with personal arguments: it begins once they are decrypted, and not at all if they are
+unavailable."""
 
 import asyncio
 import json

@@ -102,7 +102,7 @@ async def test_operations_run_in_tests(tmp_path: Path) -> None:
     assert (outcome.state, outcome.error_code, outcome.error_description) == ("failed", "out-of-disk", "{'a:b': 1}")
     assert outcome.traceback is not None
     assert "OperationError" in outcome.traceback
-    assert "no space left" not in outcome.traceback  # a reader is told what was the matter, not all that led to it
+    assert "no space left" not in outcome.traceback  # a reader learns what was wrong, not everything that led to it
 
 
 def test_another_package_adds_an_operation_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

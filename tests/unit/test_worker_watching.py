@@ -209,7 +209,7 @@ def test_the_watchdog_is_small() -> None:
 
 
 def test_the_watchdog_says_in_the_format_of_the_log_whom_it_ends() -> None:
-    """The process that runs it stands for the worker."""
+    """The process that runs it stands in for the worker."""
     script = """
 import os, signal, sys, time
 from pulp_deploy.log_lines import set_up_logging

@@ -1,4 +1,4 @@
-"""Packages come from primary; what else is said of them is joined, and everything is counted."""
+"""Packages come from primary; the other documents are joined, and everything is counted."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""PULP_YUM_*: what the administrator decides about all repositories."""
+"""PULP_YUM_*: what the administrator decides for all repositories."""
 
 import re
 import subprocess

@@ -12,7 +12,7 @@ MISSING = f"there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: {CHROMI
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say it where it is seen."""
+    """Print it where it is seen."""
     if chromium() is None:
         terminalreporter.section("the live page was not tested", sep="!", red=True)
         terminalreporter.line(MISSING)
@@ -20,7 +20,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """One stack for all tests, where there is a browser."""
+    """One stack for all tests, if there is a browser."""
     if chromium() is None:
         pytest.skip(MISSING)
     with web_site() as made:

@@ -1,4 +1,4 @@
-"""Every view: what it shows, what can be done there, and that it is accessible in both themes and at three widths."""
+"""Every view: its contents, its actions, and its accessibility in both themes and at three widths."""
 
 import json
 import re
@@ -30,7 +30,7 @@ HEADINGS: Final = {
 
 
 def violations(page: Page) -> list[str]:
-    """What axe has to say against the page, in short."""
+    """The faults that axe finds on the page, in short."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("async () => (await axe.run()).violations")
     return [f"{each['id']}: {json.dumps([node['html'][:120] for node in each['nodes'][:3]])}" for each in found]
@@ -199,7 +199,7 @@ def test_a_viewer_sees_no_button_that_would_be_refused(visit: Visit, site: Site)
 
 
 def spoilt(site: Site) -> tuple[str, str]:
-    """A task that a record parks, and where that is; it is projected."""
+    """A task that a record parks, and the record's place, once projected."""
     task_id = site.submit("copy", {"repo_id": f"spoilt-{uuid4().hex[:8]}"}, queue="nobody")
     site.until(task_id, "accepted")
     [first] = site.client.get(f"{V3}/tasks/{task_id}/history/").json()["results"]

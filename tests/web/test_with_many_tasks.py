@@ -1,4 +1,4 @@
-"""What the page asks for and holds where there are 100,000 tasks: counted, and compared with a list of ten."""
+"""What the page requests and holds with 100,000 tasks: counted, and compared with a list of ten."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +78,7 @@ def test_a_long_list_has_as_many_elements_as_a_short_one(visit: Visit, site: Sit
     page = visitor.log_in(path="/tasks")
     settled(page)
     first, pages = elements(page), calls(visitor).count("tasks/")
-    page.wait_for_function(  # a list that is read anew meanwhile is short again
+    page.wait_for_function(  # a list that is reloaded meanwhile is short again
         "rows => { const all = document.documentElement; scrollTo(0, all.scrollHeight);"
         " return all.scrollHeight >= rows * 40; }",
         arg=1600,
@@ -88,7 +88,7 @@ def test_a_long_list_has_as_many_elements_as_a_short_one(visit: Visit, site: Sit
     assert rows.count() <= 200
     assert elements(page) <= 4 * first  # of 16 times as many tasks as at first
     assert calls(visitor).count("tasks/") - pages <= 25
-    # The keyboard goes on from where it was, however far that is by now.
+    # The keyboard continues from where it was, however far away that is by now.
     page.keyboard.press("j")
     expect(page.locator('.row[data-current="true"]')).to_be_in_viewport()
 

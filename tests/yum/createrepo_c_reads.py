@@ -59,7 +59,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _groups(folder: Path, repomd: Any) -> list[str]:
-    """createrepo_c carries comps without reading them; so this is XML, and comps that are none have no groups."""
+    """createrepo_c copies comps without reading them, so this is XML, and a file that is not comps has no groups."""
     for record in repomd.records:
         if record.type in ("group", "group_gz", "group_xz", "group_zst"):
             try:

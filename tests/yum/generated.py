@@ -1,4 +1,4 @@
-"""Repositories by chance, for the property tests: what they hold, and how it is written down."""
+"""Random repositories for the property tests: their contents, and how they are written."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
-"""What dnf and createrepo_c make of the shapes: asked here where they are installed, else as it was recorded.
+"""What dnf and createrepo_c make of the shapes: run here if they are installed, else as recorded.
 
-To record anew, where dnf is installed (Debian: apt-get install --no-install-recommends dnf):
+To record again, with dnf installed (Debian: apt-get install --no-install-recommends dnf):
 
     ./dev run python -m tests.yum.reference
 """
@@ -38,7 +38,7 @@ Read = dict[str, Any]
 
 @dataclass(frozen=True)
 class Said:
-    """What both say to a shape; None where they were not asked."""
+    """What both say about a shape; None if they were not run."""
 
     dnf: Read | None
     createrepo_c: Read | None
@@ -57,7 +57,7 @@ def recorded_for(shape: Shape) -> Said:
 
 @functools.cache
 def dnf_python() -> str | None:
-    """The Python of the system that has dnf; None where there is none."""
+    """The system's Python that has dnf; None if there is none."""
     for python in _DNF_PYTHONS:
         if Path(python).exists() and _run([python, "-I", "-c", "import dnf"], _HERE).returncode == 0:
             return python
@@ -74,9 +74,9 @@ def dnf_version() -> str | None:
 
 
 class Reference:
-    """What dnf and createrepo_c say to shapes: asked here where dnf is installed, once for each, else as recorded.
+    """What dnf and createrepo_c say about shapes: run here, once for each, if dnf is installed, else as recorded.
 
-    Those that were named beforehand are asked side by side with whatever else runs.
+    Shapes named beforehand are run in parallel with everything else.
     """
 
     def __init__(self, beforehand: Iterable[Shape] = ()) -> None:

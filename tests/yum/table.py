@@ -1,4 +1,4 @@
-"""The table of docs/notes/yum.md, made from the shapes and from what was recorded: ./dev run python -m tests.yum.table"""
+"""The table of docs/notes/yum.md, made from the shapes and the recorded values: ./dev run python -m tests.yum.table"""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""docs/notes/yum.md says what the tests hold, and the recorded values are complete."""
+"""docs/notes/yum.md matches the tests, and the recorded values are complete."""
 
 from tests.yum import table
 from tests.yum.reference import recorded, recorded_for

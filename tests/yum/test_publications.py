@@ -46,7 +46,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Of the publication."""
+        """The URL of the publication."""
         return self._server.url
 
     def __enter__(self) -> "Site":

@@ -1,4 +1,4 @@
-"""What was recorded is what dnf says here, where it is installed in the same version."""
+"""The recorded values match dnf here, if the same version is installed."""
 
 from typing import Any
 

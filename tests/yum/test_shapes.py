@@ -1,6 +1,6 @@
-"""Each shape of a repository: our sync and publish end as they must, and what they publish is what dnf sees.
+"""Each shape of a repository: our sync and publish end as they must, and dnf sees what they publish.
 
-The right values are dnf's and createrepo_c's, asked here or recorded; a shape says where ours is another on purpose.
+The right values are those of dnf and createrepo_c, run here or recorded; a shape says where ours differs on purpose.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _OURS = ("primary", "filelists", "other", "updateinfo")
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between tries; what a server asks for by Retry-After stays."""
+    """The pause between tries; a server's Retry-After still applies."""
     monkeypatch.setattr(patience, "PAUSES_S", tuple(0.01 for _ in patience.PAUSES_S))
 
 
@@ -121,7 +121,7 @@ def assert_published(shape: Shape, ours: Ours, by_dnf: Read | None) -> None:
 
 
 def details(read: Read) -> dict[str, object]:
-    """What is compared beside the names of packages."""
+    """What is compared besides the names of packages."""
     packages = {
         nevra: (sorted(set(package["files"])), package["changelogs"]) for nevra, package in read["packages"].items()
     }
@@ -129,7 +129,8 @@ def details(read: Read) -> dict[str, object]:
 
 
 def assert_carried(shape: Shape, ours: Ours, repository: Repository) -> None:
-    """The publication has all metadata of the source, byte for byte, less what is dropped on purpose; and its tree."""
+    """The publication has all metadata of the source, byte for byte, except what is dropped on purpose; and its
+    tree."""
     assert ours.read is not None
     source = repository.tree()
     repomd = source[f"{repository.folder}repodata/repomd.xml"].decode(errors="replace")
@@ -141,7 +142,7 @@ def assert_carried(shape: Shape, ours: Ours, repository: Repository) -> None:
             assert kind not in types
             continue
         assert kind in types, f"{kind} was lost"
-        if kind.startswith("group"):  # publications have it in all of its forms, packed anew
+        if kind.startswith("group"):  # publications have it in all of its forms, repacked
             assert unpacked((ours.folder / types[kind]).read_bytes()) == repository.documents()[kind]
             continue
         found = re.search(rf'<data type="{re.escape(kind)}">.*?href="([^"]*)"', repomd, re.DOTALL)

@@ -62,7 +62,7 @@ class Tasks:
 
 @contextmanager
 def running_server(more: Mapping[str, str]) -> Iterator[Server]:
-    """A stack with these settings beside its own."""
+    """A stack with these settings in addition to its own."""
     settings = {
         "PULP_QUEUES": "nobody",
         "PULP_WORKER_MODULES": "tests.support.worker_operations",

@@ -50,7 +50,7 @@ class PulpCli:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def refusal(self, *arguments: str) -> str:
-        """What it says where it fails; never the traceback of a bug in it or of an answer that it cannot read."""
+        """Its message on failure; never the traceback of a bug in it, or of an answer that it cannot read."""
         done = self.run(*arguments)
         assert done.returncode != 0, (arguments, done.stdout)
         assert "Traceback" not in done.stderr, done.stderr

@@ -29,7 +29,7 @@ class Squeezer:
         self.program, self.collections, self.server, self.home = program, collections, server, home
 
     def run(self, module: str, *options: str, **arguments: object) -> tuple[str, dict[str, Any]]:
-        """SUCCESS, CHANGED or FAILED!, and what the module returns."""
+        """SUCCESS, CHANGED or FAILED!, and the module's result."""
         login = {"pulp_url": self.server.url, "username": self.server.name, "password": self.server.password}
         command = [
             *(str(self.program), "localhost", "--connection", "local", "--one-line", *options),

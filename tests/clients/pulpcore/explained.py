@@ -117,14 +117,14 @@ def _largest_page(compared: Compared) -> bool:
 
 
 def _repeated(compared: Compared) -> bool:
-    """Of a list that is repeated the last value counts in pulpcore; here they are joined."""
+    """If a list parameter is repeated, the last one counts in pulpcore; here they are joined."""
     names = [name for name, _value in compared.request.query]
     is_repeated = any(names.count(name) > 1 and (name.endswith("__in") or name == "ordering") for name in names)
     return is_repeated and compared.difference.what in ("status", "body", "count", "tasks", "order", "next")
 
 
 def _other_refusal(compared: Compared) -> bool:
-    """Of several hrefs that are wrong each names one."""
+    """If several hrefs are wrong, each side names one of them."""
     allowed = answer(compared.tasks, compared.request).refusals
     return compared.difference.what == "body" and compared.ours in allowed and compared.theirs in allowed
 

@@ -26,7 +26,7 @@ class Pulpcore:
         self._client.force_login(admin)
 
     def fill(self, groups: list[str], tasks: list[dict[str, Any]]) -> None:
-        """Make the rows of groups and tasks; what they belong to comes first."""
+        """Create the rows of groups and tasks, parents first."""
         connection: Any = import_module("django.db").connection
         task_model, group_model = self._models.Task, self._models.TaskGroup
         known = {field.attname for field in task_model._meta.concrete_fields}

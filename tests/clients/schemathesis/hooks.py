@@ -1,7 +1,8 @@
-"""What Schemathesis needs to know of this server, beside its document. Loaded by Schemathesis itself.
+"""What Schemathesis needs to know about this server, besides its document. Schemathesis itself loads it.
 
-It gets ids of what there is, so that not every path ends in 404; links from an answer to the calls on what it names;
-and the failures that are none, each with its reason. Everything else that it reports is a fault of the server.
+It provides ids of existing objects, so that not every path ends in 404; links from an answer to the calls on the
+objects it names; and the reported failures that are not faults, each with its reason. Everything else that it reports
+is a fault of the server.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 schemathesis: Any = import_module("schemathesis")  # of an environment that the tests are not checked in
 _KNOWN: Final = json.loads(os.environ["KNOWN_IDS"])
-"""Folder → names of what is in it."""
+"""Folder → the names of its contents."""
 _ADDRESSES: Final = random.Random()
 _FOLDER: Final = re.compile(r"/pulp/api/v3/([\w/-]+?)/\{pulp_id\}/")
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -56,7 +57,7 @@ _PLACES: Final = (
 )
 _DAYS: Final = r"detail: since=.* (is after|at most \d+ days).*", "one date limits the other"
 _NUL: Final = r".*: (Null characters are not allowed\.|a value cannot be used: a text has a null character.*)"
-"""JSON Schema could say so only by a pattern of every text; Pulp 3 does not say so either."""
+"""JSON Schema could express it only with a pattern for every text; Pulp 3 does not express it either."""
 _REFUSED_FOR_MORE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "tasks_list": (_Q, _HREF, _PAST, _CONTAINS),
     "workers_list": (_Q, _HREF, (r".*__i?regex: .*", "JSON Schema cannot tell which regular expressions are taken")),
@@ -91,11 +92,11 @@ _REFUSED_FOR_MORE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "task_schedules_preview_new": (_WHEN,),
     "task_schedules_partial_update": (_WHEN, _OPERATION, _ARGUMENTS, _QUEUE),
 }
-"""Call → what its document cannot tell: the complaints of a 400 that are no fault of the document, and why."""
+"""Call → the messages of a 400 that its document cannot predict, and why."""
 _TASK: Final = "read cancel why history progress list_roles my_permissions profile_artifacts rerun delete"
 _SCHEDULE: Final = "read partial_update enable disable preview runs delete"
 _LINKS: Final = (
-    # the call, its status, where its answer names something, of which kind, and the calls on it
+    # the call, its status, where its answer names an object, the object's kind, and the calls on it
     ("tasks_create", "202", "/task", "tasks", _TASK),
     ("tasks_rerun", "202", "/task", "tasks", _TASK),
     ("tasks_list", "200", "/results/0/pulp_href", "tasks", _TASK),
@@ -181,7 +182,7 @@ def _has_nul(case: Any) -> bool:
 
 
 def _complaints(body: Any) -> Iterator[str]:
-    """What a 400 says: `FIELD: MESSAGE` of each field, or the messages alone."""
+    """The messages of a 400: `FIELD: MESSAGE` for each field, or only the messages."""
     if isinstance(body, list):
         yield from map(str, body)
         return
@@ -218,6 +219,6 @@ def _takes_anything(name: str, schema: dict[str, Any] | None, sent: Any) -> bool
         return False
     is_empty = sent in ("", [], [""])  # ignored, as in Pulp
     is_page = name in ("limit", "offset")  # anything but a number above 0 means the default, as in Pulp
-    is_flag = schema["type"] == "boolean"  # what is neither true nor false is ignored, as in Pulp
+    is_flag = schema["type"] == "boolean"  # anything but true and false is ignored, as in Pulp
     is_text = schema.get("items", schema) == {"type": "string"}  # whatever it was, it is sent as text
     return is_empty or is_page or is_flag or is_text

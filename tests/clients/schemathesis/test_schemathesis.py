@@ -1,8 +1,8 @@
 """Schemathesis, as it was released, against a whole stack: all its checks, with and without credentials, stateful.
 
-It reads the document that the server serves, and judges each answer by it. `hooks.py` tells it what there is, and which
-of its findings are none. Without options it makes a few requests of each kind, by a seed that the run prints first; more:
-`./dev test tests/clients/schemathesis --schemathesis-examples 200`.
+It reads the document that the server serves, and judges each answer by it. `hooks.py` tells it which objects exist, and
+which of its findings are not faults. Without options it makes a few requests of each kind, by a seed that the run
+prints first; more: `./dev test tests/clients/schemathesis --schemathesis-examples 200`.
 """
 
 import json
@@ -34,7 +34,7 @@ ENDLESS = "events_stream"
 
 @dataclass(frozen=True, slots=True)
 class Schemathesis:
-    """The command, what it runs against, and how much it does."""
+    """The command, its target, and how much it does."""
 
     program: Path
     server: Server

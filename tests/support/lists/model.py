@@ -25,7 +25,7 @@ _PRNS = {"core.task": "task", "core.taskgroup": "task_group", "core.worker": "wo
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Either what is found, or the bodies of which the answer has to be one."""
+    """Either the result, or the bodies of which the answer must be one."""
 
     found: list[ListedTask]
     """All matches in order."""
@@ -34,7 +34,7 @@ class Answer:
     errors: dict[str, list[str]] | None = None
     """By field."""
     refusals: tuple[list[str], ...] = ()
-    """Lists of messages, of which one is the answer."""
+    """Lists of messages; one of them is the answer."""
 
     @property
     def status(self) -> int:
@@ -107,7 +107,7 @@ def condition(world: World, name: str, values: list[str]) -> Holds | None:
     """Which tasks a filter finds; None: all."""
     if name in _CONTROLS:
         return None
-    # Of a parameter that is repeated the last value counts; those of a list are joined.
+    # If a parameter is repeated, the last value counts; those of a list are joined.
     value = values[-1].strip()
     base, _, lookup = name.partition("__")
     if "\x00" in value:

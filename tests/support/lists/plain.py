@@ -1,4 +1,4 @@
-"""A list whose rows are plain values: random requests for it, and what it has to answer, in plain Python."""
+"""A list whose rows are plain values: random requests for it, and the expected answers, in plain Python."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -23,7 +23,7 @@ class Changelog:
 
 @dataclass(frozen=True)
 class Dependency:
-    """What a package requires or provides. `flags` is one of LT, LE, EQ, GE, GT where there is a version."""
+    """What a package requires or provides. `flags` is one of LT, LE, EQ, GE, GT if there is a version."""
 
     name: str
     flags: str | None = None
@@ -82,7 +82,7 @@ class Rpm:
 
     @cached_property
     def checksum(self) -> str:
-        """Of the RPM file, by `checksum_type`."""
+        """The checksum of the RPM file, by `checksum_type`."""
         return digest(self.content, self.checksum_type)
 
 

@@ -1,4 +1,4 @@
-"""From what a repository holds to its files."""
+"""Turns a repository's contents into its files."""
 
 import bz2
 import gzip
@@ -47,9 +47,9 @@ class Repository:
     """Further files by path."""
     compression: str = "gz"
     compressions: Mapping[str, str] = field(default_factory=dict)
-    """Of single types of metadata."""
+    """The compressions of single types of metadata."""
     checksum_type: str = "sha256"
-    """Of metadata; packages have their own."""
+    """The checksum type of metadata; packages have their own."""
     without: frozenset[str] = frozenset()
     """Types of metadata to leave out."""
     listed: Mapping[str, Sequence[Rpm]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Repository:
     edits: Mapping[str, Edit] = field(default_factory=dict)
     """Changes to documents by type, before they are packed; to repomd.xml by `repomd`."""
     damage: Mapping[str, Edit] = field(default_factory=dict)
-    """Changes to what is served: of packed metadata by type, of packages by name. The metadata knows nothing of it."""
+    """Changes to the served files: packed metadata by type, packages by name. The metadata does not reflect them."""
     packed_edits: Mapping[str, Edit] = field(default_factory=dict)
     """Changes to packed metadata, whose checksums and sizes are right."""
     hrefs: Mapping[str, str] = field(default_factory=dict)

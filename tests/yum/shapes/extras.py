@@ -1,4 +1,4 @@
-"""What repositories have beside packages: comps, modules, vendors' metadata, trees, signatures."""
+"""What repositories have besides packages: comps, modules, vendors' metadata, trees, signatures."""
 
 import hashlib
 

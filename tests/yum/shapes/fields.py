@@ -1,4 +1,4 @@
-"""Fields of packages, changelogs, advisories that are odd, absent, or not what they should be."""
+"""Fields of packages, changelogs and advisories that are unusual, missing or wrong."""
 
 from tests.support.repositories import Advisory, Changelog, Dependency, Rpm
 from tests.yum.shapes.shape import ANT, BEE, BOTH, Expect, Shape, one, swap, two

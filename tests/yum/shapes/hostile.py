@@ -1,4 +1,4 @@
-"""Repositories that mean harm: each ends its task alone, and none of their text is told."""
+"""Malicious repositories: each ends only its own task, and none of their text is repeated."""
 
 from tests.support.repositories import Advisory, Repository, Rpm
 from tests.yum.shapes.shape import ANT, BEE, BOTH, Expect, Shape, one, swap, two

@@ -1,4 +1,4 @@
-"""Which documents there are, what they list, and in what order."""
+"""Which documents exist, what they list, and in what order."""
 
 from tests.support.repositories import Repository, Rpm
 from tests.yum.shapes.shape import ANT, BEE, BOTH, CAT, Expect, Shape, cut, doubled, one, swap, two

@@ -22,11 +22,11 @@ class Expect:
     words: tuple[str, ...] = ()
     """Each is in the error's description."""
     told: tuple[str, ...] = ()
-    """Each is somewhere in what a user sees: the error, the result, the progress."""
+    """Each appears somewhere in what a user sees: the error, the result, the progress."""
     untold: tuple[str, ...] = ()
     """None of these texts of the repository is in anything that a user sees."""
     packages: tuple[str, ...] | None = None
-    """The packages that are published, where these are not those that dnf sees."""
+    """The published packages, if they differ from those that dnf sees."""
     advisories: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     """Each is in a note of the result."""
