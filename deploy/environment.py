@@ -52,7 +52,7 @@ def _update(root: Path, users: Path) -> int:
             f" ./dev afterwards brings them up to date:{names}"
         )
         return 0
-    _say(f".venv would have to be created anew, and these run in it. End them first, or use another clone:{names}")
+    _say(f".venv would have to be created again, and these run in it. End them first, or use another clone:{names}")
     return os.EX_TEMPFAIL
 
 

@@ -83,7 +83,7 @@ def _packages(root: Path, licences: dict[str, str]) -> Iterator[dict[str, Any]]:
         found = _REQUIREMENT.match(line)
         if found is None:
             raise ValueError(
-                f"deploy/requirements.txt: {line[:60]!r} is no NAME==VERSION: write it with ./dev requirements"
+                f"deploy/requirements.txt: {line[:60]!r} is not NAME==VERSION: write it with ./dev requirements"
             )
         part = _component(
             f"pkg:pypi/{found['name']}", found["version"], licences.get(found["name"]), _HASH.findall(line)

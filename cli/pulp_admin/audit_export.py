@@ -114,7 +114,7 @@ class ExportFiles:
             raise Failure(f"{self._kept} cannot be read: remove it and {self.part}, and export anew.", DATA) from None
         is_named = found.is_complete and self.target.exists()  # and killed just before this was forgotten
         if not is_named and (self.part.stat().st_size if self.part.exists() else -1) < found.size_bytes:
-            raise Failure(f"{self.part} is shorter than it was: remove it and {self._kept}, and export anew.", DATA)
+            raise Failure(f"{self.part} is shorter than it was: remove it and {self._kept}, and export again.", DATA)
         return found
 
     @property

@@ -36,7 +36,7 @@ def list_(app: App, cursor: str | None, limit: int, **options: Any) -> None:
     with a cursor, from which a later list continues: it skips no event and repeats none.
     """
     if cursor is not None and CURSOR.fullmatch(cursor) is None:
-        raise click.BadParameter(f"{cursor!r} is no cursor: take the one that a list before has ended with")
+        raise click.BadParameter(f"{cursor!r} is not a cursor: take the one at the end of an earlier list")
     params = params_of(app.client, options)
     events: list[dict[str, Any]] = []
     more = True

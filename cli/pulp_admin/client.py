@@ -135,7 +135,7 @@ class Client:
             response = self._send("POST", path, json=body, headers=dict(headers), is_repeatable=True)
         except UnicodeEncodeError as error:
             raise Failure(
-                f"{error.object[error.start : error.end]!a} is no character: nothing was sent.", DATA
+                f"{error.object[error.start : error.end]!a} is not a character: nothing was sent.", DATA
             ) from None
         return json_of(response, self._config.url)
 

@@ -58,7 +58,7 @@ def make(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
 def amend(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
     """Change a repository, and print what Pulp 2 prints."""
     if not body:
-        raise click.UsageError("Nothing is to be changed: give at least one option beside --repo-id.")
+        raise click.UsageError("Nothing is to be changed: give at least one option besides --repo-id.")
     changed = app.client.change(path_of(find(app.client, repo_id)), body)
     show(app.output, changed, lambda: [f"Repository [{repo_id}] successfully updated"])
 

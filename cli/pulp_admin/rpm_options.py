@@ -10,8 +10,8 @@ from pulp_admin.repo_options import given, pairs_of, text_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CREDENTIAL: Final = (
-    "secrets are no part of a repository: let the administrator of the workers name a credential, and give its name by"
-    " pulp-admin repo update --credential NAME"
+    "secrets are not part of a repository: let the administrator of the workers name a credential, and give its name"
+    " by pulp-admin repo update --credential NAME"
 )
 _SERVED: Final = "a publication is a folder that a web server serves: set that up there"
 _METADATA: Final = "it is written as every client of today reads it: leave the option out"

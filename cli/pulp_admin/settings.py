@@ -66,7 +66,7 @@ PASSWORD_FILE: Final = ClientSetting(
     sentence=f"A file with the password  [env with it: {PASSWORD.variable}].", flag="--password-file"
 )
 VERIFY: Final = ClientSetting(
-    sentence="Whether the server's certificate is checked.", key="verify", kind=bool, default=True
+    sentence="Whether to check the server's certificate.", key="verify", kind=bool, default=True
 )
 CA_FILE: Final = ClientSetting(
     sentence="Certificates to trust.", key="ca_file", variable="PULP_CA_FILE", flag="--ca-file"

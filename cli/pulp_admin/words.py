@@ -68,7 +68,7 @@ def states_in(texts: Iterable[str]) -> list[StateWord]:
         state = _BY_SPELLING.get(word.lower()) or _NEVER.get(word.lower())
         if state is None:
             known = ", ".join(item.guide for item in STATES)
-            raise UnknownState(f"{word!r} is no state; they are {known}.{suggestion(word, spellings())}")
+            raise UnknownState(f"{word!r} is not a state; they are {known}.{suggestion(word, spellings())}")
         found.append(state)
     return list(dict.fromkeys(found))
 

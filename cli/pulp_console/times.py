@@ -45,7 +45,7 @@ def parse_time(text: str, now: datetime) -> datetime:
         zoned.astimezone(UTC)  # at an end of the calendar there may be no such time
         return zoned
     except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{text!r} is no time: {FORMS} is expected") from None
+        raise ValueError(f"{text!r} is not a time: {FORMS} is expected") from None
 
 
 class _LocalZone(tzinfo):

@@ -14,7 +14,7 @@ from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import close_folder, make_folder, read_private, resolved, write_private
 
 ADMIN: Final = "admin"
-_MARK: Final = "# Written by pulp-tasks up, which writes it anew at each start."
+_MARK: Final = "# Written by pulp-tasks up, which rewrites it at each start."
 
 
 class Administrator(NamedTuple):

@@ -108,12 +108,12 @@ def open_file(path: Path, flags: int) -> int:
             file = os.open(path.name, flags | _FILE, 0o600, dir_fd=folder)
         except OSError as error:
             if error.errno in (*_NO_FOLDER, errno.ENXIO):
-                raise NotOurs(f"{path} is no regular file: remove it") from error
+                raise NotOurs(f"{path} is not a regular file: remove it") from error
             raise
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
-            raise NotOurs(f"{path} is no regular file: remove it")
+            raise NotOurs(f"{path} is not a regular file: remove it")
         if found.st_nlink > 1:
             raise NotOurs(f"{path} has another name as well (a hard link): remove one of them")
         check_owner(found, path, is_closed=False)

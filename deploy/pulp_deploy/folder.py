@@ -53,8 +53,8 @@ def make_data_folder(path: Path) -> None:
         found = {each.name for each in path.iterdir()} if path.exists() else set()
         if found and not found & _OURS:
             raise DataFolderUnusable(
-                f"the data folder {path} cannot be used: it holds {min(found)} and is no data folder of a stack. Name"
-                " a new or empty one"
+                f"the data folder {path} cannot be used: it holds {min(found)} and is not a data folder of a stack."
+                " Name a new or empty one"
             )
         make_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
         os.close(open_file(path / "lock", os.O_RDWR | os.O_CREAT))
@@ -164,7 +164,7 @@ class DataFolder:
             return self._parse(found)
         if any((self.path / name).exists() for name in ("kafka", "postgres")):
             raise DataFolderCorrupt(
-                f"{self.path}/stack.json is missing beside the data: restore it, or start on another data folder"
+                f"{self.path}/stack.json is missing next to the data: restore it, or start on another data folder"
             )
         return None
 

@@ -64,15 +64,15 @@ class Cursor(NamedTuple):
         """Raises `TopicMismatch` for a cursor of another topic, `OffsetOutOfRange` for one that is ahead of the log."""
         if self.topic_id != topic_id or len(self.offsets) != len(ends):
             raise TopicMismatch(
-                "this cursor belongs to another topic, or the topic was made anew: it means nothing here. Start from"
-                " the beginning, from now or from a time"
+                "this cursor belongs to another topic, or the topic was created again: it means nothing here. Start"
+                " from the beginning, from now or from a time"
             )
         for partition, offset in enumerate(self.offsets):
             if offset > ends[partition]:
                 raise OffsetOutOfRange(
                     f"this cursor is at {Position(partition, offset)}, and the log ends at"
-                    f" {Position(partition, ends[partition])}: it was cut at its end, or the topic was made anew. Start"
-                    " from the beginning, from now or from a time"
+                    f" {Position(partition, ends[partition])}: it was cut at its end, or the topic was created again."
+                    " Start from the beginning, from now or from a time"
                 )
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ def _parse_old(text: str) -> Cursor:
 
 
 def _no_cursor(text: str) -> BadInput:
-    return BadInput(f"{text!r} is no cursor: it looks like TOPIC_ID.12.0.7, with the next offset of each partition")
+    return BadInput(f"{text!r} is not a cursor: it looks like TOPIC_ID.12.0.7, with the next offset of each partition")
 
 
 Edge: TypeAlias = Literal["beginning", "now"]

@@ -141,9 +141,9 @@ class OffsetOutOfRange(TopicMismatch):
     def lost(cls, topic: str, needed: str) -> "OffsetOutOfRange":
         """For a client that learns it while it reads; `needed` says which offset, as far as known."""
         return cls(
-            f"{topic} no longer holds an offset that comes next ({needed}). Retention has cut the log, or the topic was"
-            " truncated or made anew: nothing was skipped. Restore the log, or begin with a new topic and an empty"
-            " database"
+            f"{topic} no longer holds an offset that comes next ({needed}). Retention has cut the log, or the topic"
+            " was truncated or created again: nothing was skipped. Restore the log, or begin with a new topic and an"
+            " empty database"
         )
 
 

@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> int:
     """Write or check the files; 1 if a check finds differences."""
     parser = argparse.ArgumentParser(prog="python -m pulp_events.schemas", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true", help="make the files anew")
+    action.add_argument("--write", action="store_true", help="rewrite the files")
     action.add_argument("--check", action="store_true", help="say what differs from the types")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)

@@ -271,5 +271,5 @@ def _refuse(given: Mapping[str, str], keys: tuple[str, ...], why: str) -> None:
 
 def _words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "it is no PEM file").replace("_", " ").lower()
+        return (error.reason or "it is not a PEM file").replace("_", " ").lower()
     return error.strerror or str(error)

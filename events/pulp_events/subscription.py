@@ -227,7 +227,7 @@ def subscribe(
         info = admin.describe(connection, topic)
         if topic_id is not None and topic_id != info.topic_id:
             raise TopicMismatch(
-                f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again"
+                f"topic {topic} was created again (id {info.topic_id}, not {topic_id}): offsets start again"
             )
         ends = admin.end_offsets(connection, topic, info.partitions)
         places = _places(connection, info, ends, start, positions)
@@ -300,7 +300,7 @@ def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) ->
     if isinstance(bootstrap, Kafka):
         return bootstrap, "pulp.tasks"
     if given is not None and (unknown := given.keys() - set(KEYS)):
-        raise SettingsError(f"{min(unknown)} is no setting of how to connect to Kafka: these are {', '.join(KEYS)}")
+        raise SettingsError(f"{min(unknown)} is not a setting for connecting to Kafka: these are {', '.join(KEYS)}")
     if bootstrap is not None:
         return Kafka(bootstrap, read(os.environ if given is None else given)), "pulp.tasks"
     kafka, prefix = find_kafka(os.environ)
@@ -313,7 +313,7 @@ def _checked(positions: Mapping[int, int], ends: Mapping[int, int], topic: str) 
     for partition, offset in positions.items():
         if not 0 <= offset <= ends[partition]:
             raise OffsetOutOfRange(
-                f"{topic}/{partition} ends at {ends[partition]}, before position {offset}:"
-                " the log was cut at its end, or the topic was made anew"
+                f"{topic}/{partition} ends at {ends[partition]}, before position {offset}: the log was cut at its"
+                " end, or the topic was created again"
             )
     return positions

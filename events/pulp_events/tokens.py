@@ -81,7 +81,7 @@ class CallbackTokens:
                 f"PULP_KAFKA_OAUTH_CALLBACK={self.name} cannot be imported: {error}. MODULE:FUNCTION is expected"
             ) from error
         if not callable(found):
-            raise SettingsError(f"PULP_KAFKA_OAUTH_CALLBACK={self.name} is no function")
+            raise SettingsError(f"PULP_KAFKA_OAUTH_CALLBACK={self.name} is not a function")
         return found  # type: ignore[no-any-return]  # what it returns is checked when it is called
 
 

@@ -9,10 +9,10 @@ from pulp_worker.arguments import REMEMBERED, HttpUrl, RepositoryId
 MOST_CONNECTIONS: Final = 64
 
 Repository = Annotated[RepositoryId, Meta(description="The repository.", examples=["zoo"])]
-VerifyTls = Annotated[bool, Meta(description="Whether the server's certificate is checked.")]
+VerifyTls = Annotated[bool, Meta(description="Whether to check the server's certificate.")]
 Credential = Annotated[
     Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None,
-    Meta(description="The name of a credential that the workers have for this feed.", examples=["rhel"]),
+    Meta(description="The name of the workers' credential for this feed.", examples=["rhel"]),
 ]
 
 
@@ -23,8 +23,8 @@ class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     feed: Annotated[
         HttpUrl,
         Meta(
-            description="The folder that holds its repodata/, a list of mirrors or a metalink; without it the one of"
-            " the last sync.",
+            description="The URL of the folder that holds its repodata/, of a mirror list or of a metalink. Default:"
+            " that of the last sync.",
             examples=["https://example.org/repos/zoo/"],
         ),
         REMEMBERED,
@@ -34,7 +34,7 @@ class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     credential: Credential = None
     mode: Annotated[
         Literal["mirror", "additive"],
-        Meta(description="mirror: hold what the feed has; additive: also keep what the feed no longer has."),
+        Meta(description="mirror: hold exactly what the feed has; additive: also keep what the feed has dropped."),
     ] = "mirror"
     metadata: Annotated[
         Literal["regenerate", "mirror"],
@@ -42,11 +42,11 @@ class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "regenerate"
     retention: Annotated[
         Annotated[int, Meta(ge=1, le=1000)] | None,
-        Meta(description="Versions to keep, the newest included; without it the workers' setting."),
+        Meta(description="How many versions to keep, including the newest. Default: the workers' setting."),
     ] = None
     most_removed_percent: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | None,
-        Meta(description="The share of the packages that the sync may remove; without it the workers' setting."),
+        Meta(description="The share of the packages that the sync may remove. Default: the workers' setting."),
     ] = None
     allow_shrink: Annotated[bool, Meta(description="Let the sync remove any share of the packages.")] = False
 
@@ -64,11 +64,11 @@ class PublishArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
     compression: Annotated[
         Literal["gzip", "zstd"],
-        Meta(description="Of the metadata. Every client reads gzip; zstd needs EL 8 or later."),
+        Meta(description="Compression of the metadata. Every client reads gzip; zstd needs EL 8 or later."),
     ] = "gzip"
     metadata: Annotated[
         Literal["regenerate", "mirror"],
-        Meta(description="Write metadata anew, or mirror the feed's own with its signature."),
+        Meta(description="Generate the metadata, or mirror the feed's own with its signature."),
     ] = "regenerate"
     verify_tls: VerifyTls = True
 
@@ -79,7 +79,10 @@ class RemoveRepositoryArguments(Struct, frozen=True, kw_only=True, forbid_unknow
     repo_id: Repository
     missing_ok: Annotated[
         bool,
-        Meta(description="Succeed also where the store has never held the repository, as one that was not synced."),
+        Meta(
+            description="Succeed even if the store has never held the repository, for example because it was never"
+            " synced."
+        ),
     ] = False
 
 
@@ -87,12 +90,12 @@ class RepairArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What `repair` takes."""
 
     repo_id: Annotated[
-        RepositoryId | None, Meta(description="The repository; without it all of them.", examples=["zoo"])
+        RepositoryId | None, Meta(description="The repository. Default: all repositories.", examples=["zoo"])
     ] = None
     feed: Annotated[
         HttpUrl | None,
         Meta(
-            description="Where to fetch from; without it from where each version came.",
+            description="Where to fetch from. Default: where each version came from.",
             examples=["https://example.org/repos/zoo/"],
         ),
     ] = None
@@ -107,8 +110,8 @@ class RemoveOrphansArguments(Struct, frozen=True, kw_only=True, forbid_unknown_f
     content_type: Annotated[
         Literal["rpm", "distribution", "erratum", "package_group", "modulemd"] | None,
         Meta(
-            description="Only content of this type: the files of `rpm` are packages, those of `distribution` belong to"
-            " installable trees, and the others have none. Without it everything that no repository holds.",
+            description="Only content of this type: files of `rpm` are packages, those of `distribution` belong to"
+            " installable trees, and other types have none. Default: everything that no repository holds.",
             examples=["rpm"],
         ),
     ] = None

@@ -75,15 +75,15 @@ def _pass(file: BinaryIO, token: int, what: str) -> None:
     if text and not text.isdigit():
         raise OperationError(
             "damaged-fence",
-            f"the file {name!r} in the folder 'fences' of the workers' storage is no fencing token. Remove it while no"
-            " task runs, and submit the task again",
+            f"the file {name!r} in the folder 'fences' of the workers' storage is not a fencing token. Remove it"
+            " while no task runs, and submit the task again",
         )
     highest = int(text or 0)
     if token < highest:
         raise OperationError(
             "fenced",
             f"{what} by a later task meanwhile (fencing token {highest}, this task has {token}); run it again. If the"
-            f" database was made anew: remove {name!r} from the folder 'fences' of the workers' storage",
+            f" database was created again: remove {name!r} from the folder 'fences' of the workers' storage",
         )
 
 

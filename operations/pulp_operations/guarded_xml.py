@@ -41,9 +41,9 @@ def parse(content: bytes, *, deepest: int) -> ElementTree.Element:
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise UnusableXml(f"is no XML: line {error.lineno}, column {error.offset}") from None
+        raise UnusableXml(f"is not XML: line {error.lineno}, column {error.offset}") from None
     except (LookupError, ValueError):  # an encoding that Python does not have, or bytes that it does not allow
-        raise UnusableXml("is no XML: its encoding is unknown") from None
+        raise UnusableXml("is not XML: its encoding is unknown") from None
     return builder.close()
 
 

@@ -120,5 +120,5 @@ def _wanted_names(context: Context[PublishArguments]) -> list[str] | None:
     try:
         lines = asyncio.run(fetched()).decode().splitlines()
     except UnicodeDecodeError:
-        raise OperationError("fetch-failed", "the list of packages is no text in UTF-8") from None
+        raise OperationError("fetch-failed", "the list of packages is not text in UTF-8") from None
     return [line.strip() for line in lines]

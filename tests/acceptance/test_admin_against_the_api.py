@@ -351,7 +351,7 @@ def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
         (("operations", "snyc"), 65, "Did you mean 'sync'?"),
         (("submit", "echo", "--arguments", "[]"), 64, "a JSON object is expected, not list"),
         (("tasks", "details"), 64, "The following options are required but were not specified:\n  --task-id\n"),
-        (("tasks", "list", "--state", "bogus"), 64, "'bogus' is no state; they are Waiting, Running"),
+        (("tasks", "list", "--state", "bogus"), 64, "'bogus' is not a state; they are Waiting, Running"),
         (("tasks", "list", "--operation", "ehco"), 65, "No operation is named 'ehco'. Did you mean 'echo'"),
         (("tasks", "list", "--resource", "zoo"), 64, "TYPE:ID is expected, such as repository:zoo"),
         (("tasks", "list", "stray"), 64, "stray"),

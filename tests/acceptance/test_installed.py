@@ -237,7 +237,7 @@ def test_its_own_error_is_told(offered: Installed, packages: Path) -> None:
     assert offered.run("pulp-admin", "tasks", "watch", "--task-id", task_id).returncode == 1
     shown = details(offered, task_id)
     assert "no-such-folder" in shown
-    assert "is no folder on this worker" in shown
+    assert "is not a folder on this worker" in shown
 
 
 def test_it_is_there_again_when_the_stack_was_started_again(offered: Installed, packages: Path) -> None:

@@ -95,7 +95,7 @@ async def test_a_topic_that_was_made_anew_is_another_topic(
     code, said = await installation.processor_says()
     assert code == 78
     assert "is not the topic that the read model was made from" in said
-    assert "Was it made anew?" in said
+    assert "Was it created again?" in said
     assert await installation.written() == (EVENTS, EVENTS)
 
 

@@ -179,7 +179,7 @@ async def test_what_is_told_of_an_event(api: Site) -> None:
         ),
         ({"since": "2026-01-01T00:00:00"}, "since=2026-01-01T00:00:00: expected is a time with its zone"),
         ({"until": "now"}, "until=now: expected is"),
-        ({"cursor": "x"}, "'x' is no cursor"),
+        ({"cursor": "x"}, "'x' is not a cursor"),
         ({"effect": "done"}, "effect=done: there are applied, ignored, duplicate, "),
         ({"partition": "-1"}, "partition=-1: a number is expected"),
         ({"partition": "99"}, "there is no partition 99, they are 0 to 3"),

@@ -94,7 +94,7 @@ async def test_the_certificate_is_changed_without_a_restart(api: ApiProcess, ca:
     first = await serial()
     ca.signed("localhost")
     api.process.send_signal(signal.SIGHUP)
-    await api.said("the TLS certificate was read anew")
+    await api.said("the TLS certificate was reloaded")
     assert await serial() != first
     overwrite(ca.folder / "localhost.pem")
     await api.said("the new TLS files cannot be used")  # found by itself

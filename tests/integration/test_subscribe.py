@@ -182,7 +182,7 @@ async def test_what_is_no_event_comes_with_the_reason_and_an_unknown_type_as_suc
 async def test_a_topic_made_anew_is_refused(log: KafkaLog, backend: Backend, prefix: str) -> None:
     with subscribe(backend.kafka, prefix=prefix) as events:
         assert events.topic_id == describe(backend.kafka, f"{prefix}.events").topic_id
-    with pytest.raises(TopicMismatch, match="made anew"):
+    with pytest.raises(TopicMismatch, match="created again"):
         subscribe(backend.kafka, prefix=prefix, positions={0: 0}, topic_id="AAAAAAAAAAAAAAAAAAAAAA")
 
 

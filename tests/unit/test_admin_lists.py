@@ -59,8 +59,8 @@ def test_an_operation_that_there_is_not(tmp_path: Path, capsys: pytest.CaptureFi
     [
         (["--resource", "zoo"], "'zoo': TYPE:ID is expected, such as repository:zoo"),
         (["--resource", ":zoo"], "':zoo': TYPE:ID is expected, such as repository:zoo"),
-        (["--since", "soon"], "'soon' is no time: 5m, 2h30m"),
-        (["--state", "runing"], "'runing' is no state"),
+        (["--since", "soon"], "'soon' is not a time: 5m, 2h30m"),
+        (["--state", "runing"], "'runing' is not a state"),
         (["--output", "jsno"], "Did you mean 'json'?"),
         (["--statee", "running"], "No such option"),
     ],

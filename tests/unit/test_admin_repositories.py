@@ -355,8 +355,8 @@ def test_pulp_2s_options_say_the_same(run: Any, server: Server) -> None:
     [
         ("--relative-url", "animals/zoo", "a repository is published under its id, zoo."),
         ("--proxy-host", "proxy", "give its name by pulp-admin repo update --credential NAME"),
-        ("--basicauth-pass", "hunter2", "secrets are no part of a repository"),
-        ("--feed-cert", "/x", "secrets are no part of a repository"),
+        ("--basicauth-pass", "hunter2", "secrets are not part of a repository"),
+        ("--feed-cert", "/x", "secrets are not part of a repository"),
         ("--serve-http", "true", "a publication is a folder that a web server serves"),
         ("--checksum-type", "sha1", "leave the option out"),
         ("--retain-old-count", "3", "pulp-admin repo update --retention N"),

@@ -133,7 +133,7 @@ def test_json_is_what_the_server_said(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("--since", "someday"), "'someday' is no time"),
+        (("--since", "someday"), "'someday' is not a time"),
         (("--by", "worker"), "'worker' is not one of"),
         (("--resource", "zoo"), "TYPE:ID is expected"),
     ],

@@ -48,8 +48,8 @@ def test_what_is_no_state_is_refused_with_those_that_are() -> None:
     with pytest.raises(UnknownState) as raised:
         states_in(["runing"])
     assert str(raised.value).startswith(
-        "'runing' is no state; they are Waiting, Running, Cancelling, Successful, Error, Cancelled, Skipped."
-        " Did you mean 'running'"
+        "'runing' is not a state; they are Waiting, Running, Cancelling, Successful, Error, Cancelled, Skipped. Did"
+        " you mean 'running'"
     )
 
 

@@ -123,7 +123,7 @@ async def test_a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_n
             caplog.clear()
             with caplog.at_level(logging.INFO):
                 os.kill(os.getpid(), signal.SIGHUP)
-                await until_logged(caplog, "the TLS certificate was read anew")
+                await until_logged(caplog, "the TLS certificate was reloaded")
             second = await serial(site, ca)
             assert second != first
 

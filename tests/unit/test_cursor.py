@@ -73,14 +73,14 @@ def test_past_a_record_is_the_next_one_of_its_partition(cursor: Cursor, data: st
     ],
 )
 def test_nothing_else_is_a_cursor(text: str) -> None:
-    with pytest.raises(BadInput, match="is no cursor: it looks like TOPIC_ID"):
+    with pytest.raises(BadInput, match="is not a cursor: it looks like TOPIC_ID"):
         Cursor.parse(text)
 
 
 def test_a_cursor_is_checked_against_the_log() -> None:
     ends = {0: 5, 1: 0}
     Cursor(TOPIC, (5, 0)).check(TOPIC, ends)
-    with pytest.raises(TopicMismatch, match="made anew"):
+    with pytest.raises(TopicMismatch, match="created again"):
         Cursor(TOPIC, (5, 0)).check(TOPIC[::-1], ends)
     with pytest.raises(TopicMismatch, match="another topic"):
         Cursor(TOPIC, (5,)).check(TOPIC, ends)

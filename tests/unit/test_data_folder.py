@@ -89,7 +89,7 @@ def test_folders_have_our_modes_whatever_the_umask_is(tmp_path: Path, umask: int
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "letter.txt").touch()
-    with pytest.raises(DataFolderUnusable, match=r"it holds letter\.txt and is no data folder"):
+    with pytest.raises(DataFolderUnusable, match=r"it holds letter\.txt and is not a data folder"):
         DataFolder(tmp_path).hold()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 

@@ -177,7 +177,7 @@ async def test_the_rules_hold_for_it_as_well(files: Callable[..., str]) -> None:
 
 
 BAD = {
-    "no TOML": ("[zoo\n" + SECRET, "feeds.toml is no TOML: line 1"),
+    "no TOML": ("[zoo\n" + SECRET, "feeds.toml is not TOML: line 1"),
     "no table": (f'zoo = "{SECRET}"', "tables are expected"),
     "unknown key": (
         f'[zoo]\nurls = ["https://a.example/"]\npasword = "{SECRET}"',

@@ -80,11 +80,11 @@ async def test_all_refusals_read_the_same_and_nothing_is_sent(url: str) -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("file:///etc/passwd", "redirects to what is no http or https URL"),
-        ("ftp://mirror.example/", "redirects to what is no http or https URL"),
-        ("gopher://mirror.example/", "redirects to what is no http or https URL"),
-        ("http://0177.0.0.1/", "redirects to what is no http or https URL"),
-        ("http://[::1/", "redirects to what is no http or https URL"),
+        ("file:///etc/passwd", "redirects to a URL that is not http or https"),
+        ("ftp://mirror.example/", "redirects to a URL that is not http or https"),
+        ("gopher://mirror.example/", "redirects to a URL that is not http or https"),
+        ("http://0177.0.0.1/", "redirects to a URL that is not http or https"),
+        ("http://[::1/", "redirects to a URL that is not http or https"),
         ("http://jo:word@mirror.example/", "redirects to a URL with a user name or password"),
     ],
 )

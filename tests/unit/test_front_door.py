@@ -253,7 +253,7 @@ def test_a_package_of_ones_own_is_installed_and_comes_back_with_a_new_environmen
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["/nowhere"], "/nowhere is no folder: name the one that holds the package's pyproject.toml"),
+        (["/nowhere"], "/nowhere is not a folder: name the one that holds the package's pyproject.toml"),
         (["."], "/pyproject.toml is missing or has no [project] name"),
         ([], "usage: ./dev add PATH"),
     ],

@@ -14,9 +14,9 @@ UNUSABLE = {
     "entities": (BOMB, "has a document type declaration, which is refused"),
     "another file": (OUTSIDE, "has a document type declaration, which is refused"),
     "too deep": (b"<x>" * 40 + b"</x>" * 40, "is nested more than"),
-    "cut off": (b"<x>\n<y>", "is no XML: line 2, column 3"),
-    "no XML": (b"nothing", "is no XML: line 1, column 0"),
-    "an unknown encoding": (b'<?xml version="1.0" encoding="klingon"?><x/>', "is no XML: "),
+    "cut off": (b"<x>\n<y>", "is not XML: line 2, column 3"),
+    "no XML": (b"nothing", "is not XML: line 1, column 0"),
+    "an unknown encoding": (b'<?xml version="1.0" encoding="klingon"?><x/>', "is not XML: "),
 }
 
 

@@ -152,7 +152,7 @@ def test_a_changed_password_file_counts_for_the_next_client(tmp_path: Path) -> N
         ({**OAUTH, "PULP_KAFKA_OAUTH_TOKEN_FILE": "/nowhere"}, "PULP_KAFKA_OAUTH_TOKEN_FILE=/nowhere cannot be read"),
         ({**OAUTH, "PULP_KAFKA_OAUTH_CALLBACK": "nowhere:f"}, "PULP_KAFKA_OAUTH_CALLBACK=nowhere:f cannot be imported"),
         ({**OAUTH, "PULP_KAFKA_OAUTH_CALLBACK": "os"}, "PULP_KAFKA_OAUTH_CALLBACK=os cannot be imported"),
-        ({**OAUTH, "PULP_KAFKA_OAUTH_CALLBACK": "os:name"}, "PULP_KAFKA_OAUTH_CALLBACK=os:name is no function"),
+        ({**OAUTH, "PULP_KAFKA_OAUTH_CALLBACK": "os:name"}, "PULP_KAFKA_OAUTH_CALLBACK=os:name is not a function"),
         ({**OAUTH, "PULP_KAFKA_OAUTH_TOKEN_URL": "https://h/t"}, "PULP_KAFKA_OAUTH_CLIENT_ID is not set"),
         (
             {**OAUTH, "PULP_KAFKA_OAUTH_TOKEN_URL": "http://h.example/t", "PULP_KAFKA_OAUTH_CLIENT_ID": "c"}

@@ -80,7 +80,7 @@ def test_subscribe_finds_it_and_says_what_to_do(running: Path, monkeypatch: pyte
 
 
 def test_subscribe_takes_the_login_by_its_settings_names() -> None:
-    with pytest.raises(SettingsError, match="PULP_KAFKA_USER is no setting of how to connect to Kafka"):
+    with pytest.raises(SettingsError, match="PULP_KAFKA_USER is not a setting for connecting to Kafka"):
         subscribe("given:1", security={"PULP_KAFKA_USER": "jo"})
     with pytest.raises(SettingsError, match="PULP_KAFKA_SASL_MECHANISM is not set"):
         subscribe("given:1", security={"PULP_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"})

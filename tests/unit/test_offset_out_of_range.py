@@ -15,8 +15,8 @@ from pulp_processor.consuming import internals
 from pulp_processor.consuming.partition_reader import PartitionReader
 
 ADVICE = re.escape(
-    "Retention has cut the log, or the topic was truncated or made anew: nothing was skipped. Restore the log, or begin"
-    " with a new topic and an empty database"
+    "Retention has cut the log, or the topic was truncated or created again: nothing was skipped. Restore the log, or"
+    " begin with a new topic and an empty database"
 )
 
 

@@ -114,10 +114,10 @@ ERRORS: list[tuple[Callable[[], BaseException], str, str]] = [
     (
         lambda: NoSuper("/x"),
         "operation-failed",
-        f"{HERE}.NoSuper: /x (its error code is no text)",
+        f"{HERE}.NoSuper: /x (its error code is not text)",
     ),
-    (NumberAsCode, "operation-failed", f"{HERE}.NumberAsCode: not found (its error code is no text)"),
-    (CodeRaises, "operation-failed", f"{HERE}.CodeRaises: hidden (its error code is no text)"),
+    (NumberAsCode, "operation-failed", f"{HERE}.NumberAsCode: not found (its error code is not text)"),
+    (CodeRaises, "operation-failed", f"{HERE}.CodeRaises: hidden (its error code is not text)"),
     (lambda: ValueError("a\0b \udc80"), "operation-failed", "ValueError: a\N{REPLACEMENT CHARACTER}b ?"),
     (long_chain, "operation-failed", "ValueError: cause 29999"),
     (ring, "operation-failed", "ValueError: first"),
@@ -179,9 +179,9 @@ def test_what_json_makes_of_a_result(value: Any, read: Any) -> None:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    (math.nan, "nan at the top is no number of JSON"),
-    ({"a": [1, math.inf]}, "inf at .a[1] is no number of JSON"),
-    (Pair(1, -math.inf), "-inf at .right is no number of JSON"),
+    (math.nan, "nan at the top is not a JSON number"),
+    ({"a": [1, math.inf]}, "inf at .a[1] is not a JSON number"),
+    (Pair(1, -math.inf), "-inf at .right is not a JSON number"),
     ({"a": {1: "x", "1": "y"}}, "two keys at .a are the same in JSON"),
     ({(1, 2): 3}, "keys"),
     ({True: 1}, "keys"),

@@ -54,8 +54,8 @@ def test_what_says_more_than_primary_says_it_of_nobody(tmp_path: Path) -> None:
     made = normalised(tmp_path, given)
     assert [(each["name"], len(each["files"]), len(each["changelogs"])) for each in made.read()] == [("ant", 1, 1)]
     assert made.notes == [
-        "filelists metadata: 1 of the 2 packages in it are none of primary: left out",
-        "other metadata: 2 of the 3 packages in it are none of primary: left out",
+        "filelists metadata: 1 of the 2 packages in it are not in primary: left out",
+        "other metadata: 2 of the 3 packages in it are not in primary: left out",
     ]
 
 

@@ -26,8 +26,8 @@ def test_a_byte_of_latin_1_costs_nothing_and_is_told(tmp_path: Path) -> None:
         for kind in ("primary", "other")
     }
     assert made.notes == [
-        f"bee-1.0-1.noarch in {kind} metadata, line {line}:"
-        " a character that is none of UTF-8, or a control character, was mended"
+        f"bee-1.0-1.noarch in {kind} metadata, line {line}: a character outside UTF-8, or a control character, was"
+        " replaced"
         for kind, line in lines.items()
     ]
 

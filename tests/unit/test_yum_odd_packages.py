@@ -33,9 +33,12 @@ ANT, BEE, CAT = Rpm("ant"), Rpm("bee", files=("/usr/bin/bee", "/etc/bee & co")),
         ),
         (
             {"checksum": '<checksum type="crc">00</checksum>'},
-            "(line {line}): its type of checksum is none of md5, sha,",
+            "(line {line}): its checksum type is none of md5, sha,",
         ),
-        ({"checksum": '<checksum type="sha256">12</checksum>'}, "(line {line}): its checksum is none: sha256 has 64"),
+        (
+            {"checksum": '<checksum type="sha256">12</checksum>'},
+            "(line {line}): its checksum is invalid: sha256 has 64",
+        ),
     ],
 )
 def test_a_package_that_cannot_be_used_is_named(tmp_path: Path, parts: dict[str, str], words: str) -> None:
@@ -91,29 +94,29 @@ DEPENDENCY = '<format><rpm:requires><rpm:entry name="libx" {}/></rpm:requires></
         ),
         (
             {"version": '<version ver="1.0" rel="1"/>'},
-            "its version has no epoch, or one that is no number: 0 is taken",
+            "its version has no epoch, or one that is not a number: 0 is used",
             "epoch",
             "0",
         ),
         (
             {"version": '<version epoch="" ver="1.0" rel="1"/>'},
-            "its version has no epoch, or one that is no number: 0 is taken",
+            "its version has no epoch, or one that is not a number: 0 is used",
             "epoch",
             "0",
         ),
         (
             {"version": '<version epoch="(none)" ver="1.0" rel="1"/>'},
-            "its version has no epoch, or one that is no number: 0 is taken",
+            "its version has no epoch, or one that is not a number: 0 is used",
             "epoch",
             "0",
         ),
         (
             {"format": DEPENDENCY.format('flags="EQ" epoch="(none)" ver="1"')},
-            "an entry of its requires has an epoch that is no number: none is taken",
+            "an entry of its requires has an epoch that is not a number: it is left out",
             "requires",
             [("libx", "EQ", None, "1", None, False)],
         ),
-        ({"arch": ""}, "it has no architecture: noarch is taken", "arch", "noarch"),
+        ({"arch": ""}, "it has no architecture: noarch is used", "arch", "noarch"),
         ({"format": ""}, None, "requires", []),
         (
             {"checksum": f'<checksum type="sha256" pkgid="YES">\n{Rpm("bee").checksum.upper()}\n</checksum>'},

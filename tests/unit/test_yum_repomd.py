@@ -152,15 +152,18 @@ def test_an_entry_that_a_client_needs_is_an_error(kind: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"<html/>", "repomd.xml is no table of contents of a yum repository"),
+        (b"<html/>", "repomd.xml is not a table of contents of a yum repository"),
         (document(entry("other")), "repomd.xml names no primary metadata"),
         (document(), "repomd.xml names no primary metadata"),
-        (b"", "repomd.xml is no XML: line 1, column 0"),
-        (document(entry("primary"))[:-4], "repomd.xml is no XML: line 5"),
+        (b"", "repomd.xml is not XML: line 1, column 0"),
+        (document(entry("primary"))[:-4], "repomd.xml is not XML: line 5"),
         (document(entry("primary", '<location href="a"/><location href="b"/>')), "(line 3) has more than one location"),
         (document(entry("primary")).replace(b"<size>", b"<checksum/><size>"), "(line 3) has more than one checksum"),
-        (document(entry("primary", digest="12")), "(line 3): its checksum is none: sha256 has 64 hexadecimal digits"),
-        (document(entry("primary")).replace(b"sha256", b"crc"), "(line 3): its type of checksum is none of md5, sha,"),
+        (
+            document(entry("primary", digest="12")),
+            "(line 3): its checksum is invalid: sha256 has 64 hexadecimal digits",
+        ),
+        (document(entry("primary")).replace(b"sha256", b"crc"), "(line 3): its checksum type is none of md5, sha,"),
         (b"<!DOCTYPE x>" + document(entry("primary"))[22:], "repomd.xml has a document type declaration"),
         (document("<a>" * 40 + "</a>" * 40), "repomd.xml is nested more than 32 elements deep"),
         (document(*(entry(f"x{number}") for number in range(1001))), "repomd.xml has over 1000 entries"),

@@ -111,8 +111,8 @@ def _check(report: dict[str, Any], folder: "DataFolder") -> None:
     live = report["workers"]["live"]
     if live < started:
         raise NotRunning(
-            f"of {started} worker(s) only {live} at work: see pulp-tasks logs worker --data {folder.path}, or start"
-            f" them anew with pulp-tasks restart --data {folder.path}"
+            f"of {started} worker(s) only {live} at work: see pulp-tasks logs worker --data {folder.path}, or restart"
+            f" them with pulp-tasks restart --data {folder.path}"
         )
 
 

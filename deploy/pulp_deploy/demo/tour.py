@@ -164,8 +164,9 @@ class Tour:
     def the_read_model_is_rebuilt(self) -> None:
         self._shown.step(
             "g",
-            "The read model is built anew from the log, while a sync runs",
-            "The next generation is filled from offset 0 beside the live one, compared row by row, and activated.",
+            "The read model is rebuilt from the log while a sync runs",
+            "The next generation is filled from offset 0, in parallel with the live one, compared row by row, and"
+            " activated.",
         )
         self._second.gate.withhold(self._last_of_second)
         task_id = self._running_sync = self._sync(SECOND, self._second)

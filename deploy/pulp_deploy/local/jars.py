@@ -49,8 +49,8 @@ def check(repository: Path, released: Mapping[str, str]) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise JarMismatch(
-                f"{jar} has the SHA-256 sum {found}, released was {digest}: it is damaged or was replaced."
-                " Remove it and start again: it is then downloaded anew"
+                f"{jar} has the SHA-256 sum {found}, released was {digest}: it is damaged or was replaced. Remove it"
+                " and start again: it is then downloaded again"
             )
 
 

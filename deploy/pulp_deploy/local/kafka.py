@@ -204,7 +204,7 @@ class Kafka:
         meta = node.data / "meta.properties"
         if not meta.exists():
             raise DataFolderCorrupt(
-                f"{meta} is missing: this is no Kafka data folder, or it was damaged. Restore it from a backup, or"
+                f"{meta} is missing: this is not a Kafka data folder, or it was damaged. Restore it from a backup, or"
                 " start on another data folder"
             )
         found = dict(line.split("=", 1) for line in meta.read_text(encoding="latin-1").splitlines() if "=" in line)

@@ -191,14 +191,14 @@ class Postgres:
         version = self.data / "PG_VERSION"
         if not version.exists():
             raise DataFolderCorrupt(
-                f"{version} is missing: this is no PostgreSQL data folder, or it was damaged. The read model can be"
-                f" rebuilt from Kafka: move {self.folder} away and start again, then add the users anew"
+                f"{version} is missing: this is not a PostgreSQL data folder, or it was damaged. The read model can"
+                f" be rebuilt from Kafka: move {self.folder} away and start again, then add the users again"
             )
         found = version.read_text().strip()
         if found != MAJOR:
             raise DataFolderCorrupt(
                 f"{self.data} was made by PostgreSQL {found}, this is {MAJOR}: use the release that made it, or move"
-                f" {self.folder} away and start again; the read model is then made anew from Kafka"
+                f" {self.folder} away and start again; the read model is then rebuilt from Kafka"
             )
         if not self.password_file.exists():
             raise DataFolderCorrupt(f"{self.password_file} is missing: without it nobody can log in to {self.data}")

@@ -55,7 +55,7 @@ Log in with HTTP Basic or a bearer token ([users](../operate/users.md)).
 
 ## Errors
 
-What any route may answer beside its own codes. The body is `{"detail": TEXT}` in v3, and Pulp 2's error report in
+What any route may answer besides its own codes. The body is `{"detail": TEXT}` in v3, and Pulp 2's error report in
 v2.
 """
 

@@ -16,10 +16,10 @@ _HEAD: Final = f"""# Settings
 Environment variables, by the process that reads them. This page is made from the code:
 `python -m pulp_deploy.reference --write`.
 
-A process that starts with a value that it cannot use ends with exit code 78, and names the setting, the value and what
-is allowed. The value of a secret is never shown. A name that begins with `PULP_` and is no setting is logged as a
-warning, with the setting that was probably meant. Where no upper bound is given, it is {MOST_S} (ten years) for
-seconds, {MOST_BYTES} for bytes, and {MOST} for other numbers.
+A process that cannot use a value ends with exit code 78, and names the setting, the value and what is allowed. The
+value of a secret is never shown. A name that begins with `PULP_` and is not a setting is logged as a warning, with the
+setting that was probably meant. Where no upper bound is given, it is {MOST_S} (ten years) for seconds, {MOST_BYTES} for
+bytes, and {MOST} for other numbers.
 
 More on how to connect to Kafka is in [kafka.md](../operate/kafka.md), on Postgres in
 [database.md](../operate/database.md), on the API in [api.md](../operate/api.md), on fetching and isolation in
@@ -28,7 +28,7 @@ More on how to connect to Kafka is in [kafka.md](../operate/kafka.md), on Postgr
 _CLIENT_HEAD: Final = """
 ## The client, `pulp-admin`
 
-An option goes before the environment, and that before the configuration file.
+An option overrides the environment, which overrides the configuration file.
 """
 _COLUMNS: Final = ("setting", "default", "unit", "allowed", "meaning")
 _CLIENT_COLUMNS: Final = ("key in the file", "environment", "option", *_COLUMNS[1:])

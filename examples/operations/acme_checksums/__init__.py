@@ -26,7 +26,7 @@ def checksums(context: Context[ChecksumArguments]) -> dict[str, int | str]:
     """Write the SHA-256 sums of the files of a folder."""
     folder = Path(context.arguments.folder)
     if not folder.is_dir():
-        raise OperationError("no-such-folder", f"{folder} is no folder on this worker: name one that it can read.")
+        raise OperationError("no-such-folder", f"{folder} is not a folder on this worker: name one that it can read.")
     files = sorted(path for path in folder.iterdir() if path.is_file())
     lines: list[str] = []
     for path in files:

@@ -121,7 +121,7 @@ class _Splitter:
         try:
             self._parser.Parse(piece, is_last)
         except expat.ExpatError as error:
-            reason = "it is cut off" if is_last and self._has_root else "it is no XML"
+            reason = "it is cut off" if is_last and self._has_root else "it is not XML"
             raise bad_repository(f"{self._document.what}, line {error.lineno}: {reason}") from None
         if self._fed - self._start > MOST_ELEMENT_BYTES + _PIECE:
             raise LimitExceeded(

@@ -62,7 +62,7 @@ class Extras:
         if missing:
             self._notes.add(self._text.what, f"it says nothing of {missing} of the {expected} packages")
         if unknown:
-            self._notes.add(self._text.what, f"{unknown} of the {named} packages in it are none of primary: left out")
+            self._notes.add(self._text.what, f"{unknown} of the {named} packages in it are not in primary: left out")
 
     def read(self, number: int) -> bytes | None:
         """The element of a package, as ours are written; None where the document does not have it."""

@@ -25,12 +25,12 @@ def known_checksum(
     """
     known = ALGORITHMS.get(algorithm.lower())
     if known is None:
-        raise bad_repository(f"{where}: its type of checksum is none of {', '.join(ALGORITHMS)}")
+        raise bad_repository(f"{where}: its checksum type is none of {', '.join(ALGORITHMS)}")
     if known not in allowed:
         Settings(checksum_types=allowed).check_checksum(known, where)
     digest = digest.lower()
     if len(digest) != _DIGITS[known] or not _HEX.fullmatch(digest):
-        raise bad_repository(f"{where}: its checksum is none: {known} has {_DIGITS[known]} hexadecimal digits")
+        raise bad_repository(f"{where}: its checksum is invalid: {known} has {_DIGITS[known]} hexadecimal digits")
     return known, digest
 
 
@@ -44,7 +44,7 @@ def checked_href(href: str, where: str) -> str:
     try:
         parts = urlsplit(href)
     except ValueError:
-        raise bad_repository(f"{where}: its location is no URL") from None
+        raise bad_repository(f"{where}: its location is not a URL") from None
     if not href.strip() or posixpath.basename(parts.path) in ("", ".", ".."):
         raise bad_repository(f"{where}: its location names no file")
     if not href.isprintable() or len(href.encode(errors="replace")) > _MOST_HREF_BYTES:
@@ -75,7 +75,7 @@ def _check_scheme(url: str, where: str) -> None:
     except ValueError:
         is_http = False
     if not is_http:
-        raise bad_repository(f"{where}: it is at what is no http or https URL")
+        raise bad_repository(f"{where}: its URL is not http or https")
 
 
 def file_name(href: str, nevra: str, checksum: str) -> str:

@@ -116,10 +116,10 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
         if arch is None:
             parts["arch"] = arch = ElementTree.SubElement(package, "arch")
         arch.text = "noarch"
-        mended.append("it has no architecture: noarch is taken")
+        mended.append("it has no architecture: noarch is used")
     if not _is_epoch(parts["version"].get("epoch", "")):  # dnf exits if it is not a number
         parts["version"].set("epoch", "0")
-        mended.append("its version has no epoch, or one that is no number: 0 is taken")
+        mended.append("its version has no epoch, or one that is not a number: 0 is used")
     detail = parts.get("format")
     for element in (parts.get("time"), parts["size"], *(() if detail is None else detail)):
         name = "" if element is None else local_name(element.tag)
@@ -150,7 +150,7 @@ def _mend_dependencies(element: ElementTree.Element, name: str) -> list[str]:
             mended.append(f"an entry of its {name} has empty flags: any version is taken")
         elif not _is_epoch(entry.get("epoch", "0")):
             del entry.attrib["epoch"]
-            mended.append(f"an entry of its {name} has an epoch that is no number: none is taken")
+            mended.append(f"an entry of its {name} has an epoch that is not a number: it is left out")
         if not entry.get("name"):
             element.remove(entry)
             mended.append(f"an entry of its {name} has no name: it is left out")

@@ -34,7 +34,7 @@ def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> 
     """
     root = _tree(content)
     if local_name(root) != "repomd":
-        raise bad_repository("repomd.xml is no table of contents of a yum repository")
+        raise bad_repository("repomd.xml is not a table of contents of a yum repository")
     entries: dict[str, MetadataFile] = {}
     notes: list[Note] = []
     newest_s = 0

@@ -35,7 +35,7 @@ class Text:
     path: Path
     what: str
     mended: "Mended"
-    reason: str = "a character that is none of UTF-8, or a control character, was mended"
+    reason: str = "a character outside UTF-8, or a control character, was replaced"
 
 
 class Mended:

@@ -28,9 +28,9 @@ def read_treeinfo(content: bytes) -> list[TreeFile]:
     try:
         parser.read_string(content.decode("utf-8-sig"))
     except (UnicodeDecodeError, configparser.Error):
-        raise bad_repository(f"{_WHAT} cannot be read: it is no INI file in UTF-8") from None
+        raise bad_repository(f"{_WHAT} cannot be read: it is not an INI file in UTF-8") from None
     if not parser.has_section("general") and not parser.has_section("tree"):
-        raise bad_repository(f"{_WHAT} is none: it has neither [general] nor [tree]")
+        raise bad_repository(f"{_WHAT} is invalid: it has neither [general] nor [tree]")
     files: dict[str, TreeFile] = {}
     if parser.has_section("checksums"):
         for path, value in parser.items("checksums"):

@@ -29,7 +29,7 @@ async def renew(context: Context[Any], versions: Versions, held: StoredVersion, 
             str(scratch),
             options,
             returns=Normalised,
-            what="making the metadata anew",
+            what="regenerating the metadata",
         )
     except StorageError:
         raise
@@ -38,8 +38,8 @@ async def renew(context: Context[Any], versions: Versions, held: StoredVersion, 
     if made.counts.packages != held.version.counts.packages:
         raise OperationError(
             "not-repaired",
-            f"made anew it has {made.counts.packages} packages, where it had"
-            f" {held.version.counts.packages}: sync the repository",
+            f"regenerated, it has {made.counts.packages} packages, where it had {held.version.counts.packages}: sync"
+            " the repository",
         )
     return versions.renew(held, scratch, held.version.counts)
 

@@ -55,8 +55,8 @@ def check_times(definition: Definition) -> None:
 def _no_cron(cron: str, reason: str) -> BadTimes:
     return BadTimes(
         "cron",
-        f"{cron!r} is no cron expression: {reason}. Five fields are expected (minute, hour, day of the month, month,"
-        " day of the week), such as '30 2 * * 1-5'",
+        f"{cron!r} is not a cron expression: {reason}. Five fields are expected (minute, hour, day of the month,"
+        " month, day of the week), such as '30 2 * * 1-5'",
     )
 
 

@@ -217,6 +217,6 @@ async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> No
     if known != info:
         raise TopicMismatch(
             f"topic {info.name} (id {info.topic_id}) is not the topic that the read model was made from"
-            f" ({known.name}, id {known.topic_id}): its offsets mean something else. Was it made anew? Use a fresh"
-            " database for a fresh topic"
+            f" ({known.name}, id {known.topic_id}): its offsets mean something else. Was it created again? Use a"
+            " fresh database for a fresh topic"
         )

@@ -212,8 +212,8 @@ def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptC
                 "checkpoint",
                 CONTRADICTED,
                 note.place,
-                f"the first {checkpoint.size} records of the log are not those that it vouches for: the log was written"
-                " anew and signed again",
+                f"the first {checkpoint.size} records of the log are not those that it vouches for: the log was"
+                " rewritten and signed again",
                 index=checkpoint.size,
             )
         else:

@@ -173,9 +173,9 @@ class LogFollower:
                 if entry != last:
                     place = Position(entry.partition, entry.offset)
                     raise LogForked(
-                        f"record {place} of {self._topics.events} is not the one that was"
-                        " logged: it was altered, or the topic was made anew. Nothing is signed; pulp-tasks audit"
-                        " verify names the first record that differs"
+                        f"record {place} of {self._topics.events} is not the one that was logged: it was altered, or"
+                        " the topic was created again. Nothing is signed; pulp-tasks audit verify names the first"
+                        " record that differs"
                     )
                 continue
             log.append(entry)

@@ -89,7 +89,7 @@ def newest(servers: Servers, topic: str) -> dict[int, Covering]:
         try:
             size = Checkpoint.parse(split(note)[0]).size
         except NoteMalformed as error:
-            _log.warning("what is in %s is no checkpoint, and is not archived: %s", topic, error)
+            _log.warning("what is in %s is not a checkpoint, and is not archived: %s", topic, error)
             continue
         found[partition] = Covering(size, note, next_offset_of(record))
     return found

@@ -137,12 +137,12 @@ def decode(given: Mapping[str, Any], kind: type[T], schema: Mapping[str, Any], o
 def _schema_of_form(kind: type[Any]) -> dict[str, Any]:
     if issubclass(kind, FormedText):
         return {"type": "string", "format": kind.form, "minLength": 1, "maxLength": kind.most_characters}
-    raise NotImplementedError(f"{kind!r} is no type that JSON has")
+    raise NotImplementedError(f"{kind!r} is not a JSON type")
 
 
 def _decode_form(kind: type[Any], value: Any) -> Any:
     if not issubclass(kind, FormedText):
-        raise NotImplementedError(f"{kind!r} is no type that JSON has")
+        raise NotImplementedError(f"{kind!r} is not a JSON type")
     if not isinstance(value, str):
         raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
     return kind(value)

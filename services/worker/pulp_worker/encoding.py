@@ -46,7 +46,7 @@ def _is_checked(value: object) -> bool:
 
 def _check_number(place: str, number: float) -> None:
     if not math.isfinite(number):
-        raise ValueError(f"{number} {_at(place)} is no number of JSON: use null (None), or a text, in its place")
+        raise ValueError(f"{number} {_at(place)} is not a JSON number: use null (None), or a text, in its place")
 
 
 def _check_keys(place: str, value: dict[Any, Any]) -> None:

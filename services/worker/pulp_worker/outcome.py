@@ -112,7 +112,7 @@ def _told(error: OperationError, trace: str) -> Ended:
     what = f"{type_name(error)}: {text}" if text else described(error)
     if isinstance(code, str) and code:
         return failed(code, what, trace, is_final=is_final)
-    return failed(ErrorCode.OPERATION_FAILED, f"{what} (its error code is no text)", trace, is_final=is_final)
+    return failed(ErrorCode.OPERATION_FAILED, f"{what} (its error code is not text)", trace, is_final=is_final)
 
 
 def _attribute(error: OperationError, name: str) -> object:

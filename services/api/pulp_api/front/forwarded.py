@@ -165,7 +165,7 @@ def _node(text: str, field: str) -> tuple[str, int]:
     name = match["v6"] or match["name"]
     found = address_of(name)
     if match["v6"] and found is None:
-        raise BadForwarding(f"{field}: it names a client by an address that is none")
+        raise BadForwarding(f"{field}: it names a client by an invalid address")
     port = match["port"] or ""
     return (name if found is None else str(found)), int(port) if port.isdecimal() and int(port) < 65_536 else 0
 
@@ -180,5 +180,5 @@ def _scheme(text: str | None) -> str | None:
 
 def _host(text: str | None) -> str | None:
     if text is not None and not _HOST.fullmatch(text):
-        raise BadForwarding("the host that a proxy tells is none")
+        raise BadForwarding("the host that a proxy names is invalid")
     return text

@@ -71,7 +71,7 @@ class Certificates:
         except SettingsError as error:
             _log.error("the new TLS files cannot be used: the old certificate stays", extra={"error": str(error)})
         else:
-            _log.info("the TLS certificate was read anew", extra={"certificate": self._files.certificate})
+            _log.info("the TLS certificate was reloaded", extra={"certificate": self._files.certificate})
 
     def reload_if_changed(self) -> None:
         """Reload once after each change of the files."""

@@ -178,7 +178,7 @@ def _position(text: str) -> Position:
     try:
         return Position.parse(text)
     except ValueError:
-        raise BadInput(f"{text!r} is no position: PARTITION:OFFSET is expected, such as 3:1042") from None
+        raise BadInput(f"{text!r} is not a position: PARTITION:OFFSET is expected, such as 3:1042") from None
 
 
 async def _body(request: Request) -> DeadLetterAct:

@@ -256,7 +256,7 @@ class ProcessorApp(AppWithoutFolders):
         info = admin.describe(self._kafka, self.settings.topics.events)
         if info.topic_id != self._topic_id:
             raise TopicMismatch(
-                f"topic {info.name} was made anew (id {info.topic_id}, not {self._topic_id}): its offsets mean"
+                f"topic {info.name} was created again (id {info.topic_id}, not {self._topic_id}): its offsets mean"
                 " something else. Use a fresh database for a fresh topic"
             )
         return info

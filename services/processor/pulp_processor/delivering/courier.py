@@ -150,7 +150,7 @@ class Courier:
             taken = await delivering.take_over(connection, self.webhook.subscription_id)
         if taken.topic_id != self._shared.topic_id:
             raise TopicMismatch(
-                "the topic of tasks was made anew since the subscription began: its place means nothing any more."
+                "the topic of tasks was created again since the subscription began: its place means nothing any more."
                 " Redeliver from a place in the new one"
             )
         places = {partition: taken.cursors.get(partition, 0) for partition in self._shared.feed.ends}

@@ -184,7 +184,7 @@ class Dispatcher:
             try:
                 await self._dispatch(tables)
             except Doubt as doubt:
-                _log.info("reading everything anew: %s", doubt)
+                _log.info("reading everything again: %s", doubt)
                 await asyncio.sleep(_DOUBT_S)
 
     async def _dispatch(self, tables: DispatchTables) -> Never:

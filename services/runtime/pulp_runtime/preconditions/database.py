@@ -105,7 +105,7 @@ def _unusable(facts: DatabaseFacts) -> list[Finding]:
                 "database-encoding",
                 f"the database {facts.name} is encoded in {facts.encoding}, not in UTF8",
                 "names and results with other letters cannot be stored, or come back as others",
-                f"make another one, name it in PULP_POSTGRES, and add the users anew; the rest is projected again:"
+                "make another one, name it in PULP_POSTGRES, and add the users again; the rest is projected again:"
                 f" createdb --encoding=UTF8 --locale=C --template=template0 {facts.name}_utf8",
             )
         )

@@ -30,7 +30,7 @@ def expiry_s(certificate: bytes) -> float:
         _, (kind, text) = _values(fields[3][1])  # serial number, signature, issuer, validity
         return _time_s(kind, text.decode("ascii"))
     except (IndexError, StopIteration) as error:
-        raise ValueError("this is no certificate") from error
+        raise ValueError("this is not a certificate") from error
 
 
 def _judge(path: Path, now_s: float) -> list[Finding]:

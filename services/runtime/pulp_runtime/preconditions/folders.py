@@ -21,7 +21,7 @@ def look(storage: Path) -> list[Finding]:
             return []  # the first worker creates it
         return [_unusable(subject, "it does not exist, and cannot be made")]
     if not storage.is_dir():
-        return [_unusable(subject, "it is no folder")]
+        return [_unusable(subject, "it is not a folder")]
     if not os.access(storage, os.R_OK | os.W_OK | os.X_OK):
         return [_unusable(subject, "it cannot be written")]
     found = []

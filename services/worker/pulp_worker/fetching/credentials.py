@@ -161,7 +161,7 @@ def _secret(text: str | None, file: str | None, folder: Path, where: str, key: s
     try:
         return content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        _bad(f"{where}: '{key}_file' is no text in UTF-8")
+        _bad(f"{where}: '{key}_file' is not text in UTF-8")
 
 
 def _files(setting: str | None) -> Iterator[Path]:
@@ -179,10 +179,10 @@ def _tables(path: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(content.decode())
     except UnicodeDecodeError:
-        _bad(f"{path.name} is no text in UTF-8")
+        _bad(f"{path.name} is not text in UTF-8")
     except tomllib.TOMLDecodeError as error:  # it may quote the contents
         line = _LINE.search(str(error))
-        _bad(f"{path.name} is no TOML: line {line[1] if line else 'unknown'}")
+        _bad(f"{path.name} is not TOML: line {line[1] if line else 'unknown'}")
     for name, table in tables.items():
         if not _NAME.fullmatch(name) or not isinstance(table, dict):
             _bad(f"{path.name}: tables are expected, named as credentials: letters, digits, '.', '_' and '-'")

@@ -15,7 +15,7 @@ def target(url: str, asked: str) -> Target:
     """Raises `FetchFailed` unless it is an http or https URL, `FetchRefused` for one with a user name or password."""
     found = parse_target(url)
     if found is None:
-        raise FetchFailed(f"{asked}: this is no http or https URL that can be fetched")
+        raise FetchFailed(f"{asked}: this is not an http or https URL that can be fetched")
     if found.url.userinfo:
         raise FetchRefused(f"{asked}: a URL with a user name or password is refused; send them as headers")
     return found
@@ -28,7 +28,7 @@ def redirected(start: Target, location: str, *, asked: str, may_downgrade: bool)
     except (httpx.InvalidURL, ValueError):
         found = None
     if found is None:
-        raise FetchRefused(f"{asked}: the server redirects to what is no http or https URL")
+        raise FetchRefused(f"{asked}: the server redirects to a URL that is not http or https")
     if found.url.userinfo:
         raise FetchRefused(f"{asked}: the server redirects to a URL with a user name or password")
     if start.scheme == "https" and found.scheme == "http" and not may_downgrade:
