@@ -1,5 +1,5 @@
 -- indexes --
--- What is built again when the rows are there.
+-- Indexes that are built again once the rows are there.
 select indexname::text, indexdef from pg_indexes
  where schemaname = 'generation_1' and tablename in ('tasks', 'task_resources') and indexname <> 'tasks_pkey';
 
@@ -33,7 +33,7 @@ insert into generation_1.task_resources
 select unnest(exclusive_resources), 'e', accepted_at, task_id from generation_1.tasks where worker = 'bench-worker-1';
 
 -- history --
--- What a task that reports much has left behind.
+-- The rows left by a task that reports much progress.
 insert into generation_1.task_events
        (partition, record_offset, task_id, event_id, type, event_time, broker_time, actor, effect, event)
 select t.partition, 1000000000 + n, t.task_id, gen_random_uuid(), 'org.pulpproject.task.progress.v1', t.started_at,

@@ -17,7 +17,7 @@ _NO_MATCH: Final = re.compile(r"No (\w+) matches the given query\.")
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _REFUSAL: Final = "Invalid username/password"
-"""How the detail begins where no code says it: in the dialect of Pulp 3."""
+"""How the detail begins if no code says it, in the dialect of Pulp 3."""
 _LOG_IN: Final = (
     "Check the user name and the password in the client configuration (~/.pulp/admin.toml or admin.conf), in"
     " PULP_USERNAME and PULP_PASSWORD, or given with --username and --password-file; or log in again: pulp-admin login"

@@ -1,4 +1,4 @@
-"""`pulp-admin audit`: who did what to any task; its commands are in files of their own."""
+"""`pulp-admin audit`: who did what to any task; its commands are in separate files."""
 
 from typing import Final
 

@@ -31,9 +31,9 @@ def config_path(env: Mapping[str, str]) -> Path | None:
 
 
 def read_files(named: str | None, env: Mapping[str, str]) -> tuple[list[dict[str, ConfigValue]], list[str]]:
-    """The settings of each file by key, the file that counts most last; and warnings. `named` is that of `--config`.
+    """The settings of each file by key, in ascending precedence, and warnings. `named` is the file of `--config`.
 
-    Raises `Failure` (78) that names the file, and what is wrong there.
+    Raises `Failure` (78) that names the file and its fault.
     """
     found: list[dict[str, ConfigValue]] = []
     warnings: list[str] = []
@@ -46,7 +46,7 @@ def read_files(named: str | None, env: Mapping[str, str]) -> tuple[list[dict[str
 
 
 def _texts(named: str | None, env: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Each file that is there, the one that counts most last. What somebody has named has to be there."""
+    """Each existing file, in ascending precedence. A file that somebody has named must exist."""
     own = config_path(env)
     if env.get(CONFIG_FILE.variable) and own is not None:
         yield own, _named(own, CONFIG_FILE.variable)

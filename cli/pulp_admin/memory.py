@@ -26,7 +26,7 @@ class Memory:
         return from_json(found)
 
     def keep(self, url: str, positions: Mapping[int, int]) -> None:
-        """Store the positions; an empty mapping removes them. A file that cannot be written is no failure."""
+        """Store the positions; an empty mapping removes them. A file that cannot be written is not a failure."""
         if self._path is None:
             return
         servers = self._read()

@@ -32,12 +32,12 @@ def encode(positions: Mapping[int, int]) -> str:
 
 
 def decode(header: str) -> dict[int, int]:
-    """Partition → offset, from the value of a header; what is not a position is left out."""
+    """Partition → offset, from the value of a header; invalid positions are left out."""
     return _known(part.strip() for part in header.split(","))
 
 
 def from_json(offsets: Mapping[str, object]) -> dict[int, int]:
-    """Partition → offset, from a JSON object; what is not a position is left out."""
+    """Partition → offset, from a JSON object; invalid positions are left out."""
     return _known(f"{partition}:{offset}" for partition, offset in offsets.items())
 
 

@@ -33,7 +33,7 @@ class Counts(NamedTuple):
 
     @property
     def fraction(self) -> float | None:
-        """From 0 to 1: of the bytes if there are any, else of the items."""
+        """From 0 to 1: the share of the bytes if there are any, else of the items."""
         for count in (self.size_bytes, self.items):
             if count is not None and count.total:
                 return min(1.0, max(0.0, count.done / count.total))

@@ -72,7 +72,7 @@ def publish() -> None:
 @watch_option
 @with_app
 def run_publish(app: App, repo_id: str, metadata: str | None, compression: str | None, watch: bool) -> None:
-    """Publish what was synced as a yum repository.
+    """Publish the synced packages as a yum repository.
 
     Options left out are as set by `repo create` or `repo update`.
     """

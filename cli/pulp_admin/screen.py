@@ -26,7 +26,7 @@ def banner(app: App, title: str) -> None:
 def say(app: App, text: str) -> None:
     """Print a sentence of Pulp 2's client and a blank line on standard output, where scripts read it.
 
-    With an output for programs, standard output holds data alone: the sentence goes to standard error.
+    With an output for programs, standard output has only data: the sentence goes to standard error.
     """
     if app.output in ("json", "yaml"):
         hint(text)

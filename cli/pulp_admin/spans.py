@@ -11,7 +11,7 @@ def time_of(text: object) -> datetime | None:
 
 
 def span_text(start: datetime | None, end: datetime | None) -> str:
-    """`<1s`, `7s`, `3m05s`; `-` where one of the times is missing. Never below zero, whatever the clocks say."""
+    """`<1s`, `7s`, `3m05s`; `-` if one of the times is missing. Never negative, whatever the clocks say."""
     if start is None or end is None:
         return "-"
     seconds = max(0.0, (end - start).total_seconds())

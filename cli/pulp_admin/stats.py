@@ -37,7 +37,7 @@ class DayType(click.ParamType):
             try:
                 value = parse_time(value, datetime.now(UTC)).astimezone(UTC).date()
             except (ValueError, OverflowError):
-                self.fail(f"{value!r} is no time: {FORMS} is expected", param, ctx)
+                self.fail(f"{value!r} is not a time: {FORMS} is expected", param, ctx)
         return value.isoformat()
 
 

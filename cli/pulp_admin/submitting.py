@@ -138,9 +138,9 @@ def submit(
 
 
 def as_declared(app: App, name: str, given: dict[str, Any], *, is_complete: bool = True) -> dict[str, Any]:
-    """The arguments, converted to the declared types. Raises `Failure` for what the server would refuse.
+    """The arguments, converted to the declared types. Raises `Failure` for arguments that the server would refuse.
 
-    Without `is_complete` they are some of the arguments, and only converted.
+    Without `is_complete` they are only some of the arguments, which are converted and not checked.
     """
     try:
         operation = app.client.get(api_path("v3", "operations", name))

@@ -1,4 +1,4 @@
-"""`pulp-admin tasks`: its commands are in files of their own, which are read when they are called."""
+"""`pulp-admin tasks`: its commands are in separate files, which are imported when they are called."""
 
 from typing import Final
 

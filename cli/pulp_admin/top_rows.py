@@ -35,7 +35,7 @@ _WIDE: Final = 48
 
 
 def columns_for(width: int) -> list[ShownColumn]:
-    """The columns that a terminal of this width has room for: resources and notes share what the others leave."""
+    """The columns that a terminal of this width has room for: resources and notes share the remaining space."""
     first, last = (
         [ShownColumn(name, wide) for name, wide, least in group if width >= least] for group in (_FIXED, _LAST)
     )

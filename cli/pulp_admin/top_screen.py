@@ -260,7 +260,7 @@ class TopScreen(App[Exception]):
         self._draw()
 
     def on_input_submitted(self) -> None:
-        """Go to what was found."""
+        """Go to the match."""
         self.query_one("#tasks").focus()
 
     def on_data_table_row_selected(self) -> None:

@@ -31,7 +31,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
 
 
 def confirm_number(question: str, number: int) -> None:
-    """Like `confirm`, for actions on so many items that the user must type the number. No option gives the answer."""
+    """Like `confirm`, for actions on many items: the user must type the number. No option gives the answer."""
     if not can_ask():
         raise click.UsageError(f"{question} There is no terminal to ask on.")
     answer = click.prompt(f"{question} Type {number} to go on", default="", show_default=False, err=True)

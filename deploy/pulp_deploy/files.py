@@ -126,7 +126,7 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def check_owner(found: os.stat_result, path: Path, *, is_closed: bool = True) -> None:
-    """Raise `NotOurs` unless it belongs to us and, if it is to be closed, nobody else may write to it."""
+    """Raise `NotOurs` unless it belongs to us and, if it must be private, nobody else may write to it."""
     if found.st_uid != os.geteuid():
         raise NotOurs(
             f"{path} belongs to {_name(found.st_uid)}, and you are {_name(os.geteuid())}: use it as that user"

@@ -44,9 +44,9 @@ def default_folder() -> Path:
 
 
 def make_data_folder(path: Path) -> None:
-    """Make a data folder with its logs, for its owner alone (root's lets PostgreSQL's account pass).
+    """Create a data folder with its logs, for its owner alone (root's lets PostgreSQL's account pass).
 
-    Raises `DataFolderUnusable`, also for a folder that holds something else: it would be closed to others.
+    Raises `DataFolderUnusable`, also for a folder with other contents, which would become closed to others.
     """
     path = _place(path)
     try:

@@ -24,7 +24,7 @@ _TRACEBACK: Final = re.compile(r' traceback=("(?:[^"\\]|\\.)*")$')
 
 
 class Line(NamedTuple):
-    """One line of a log. Lines without a time of their own, as those of a traceback, have that of the line before."""
+    """One line of a log. Lines without their own time, such as those of a traceback, have that of the line before."""
 
     at: str
     name: str

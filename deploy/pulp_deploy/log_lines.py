@@ -50,8 +50,8 @@ SETTINGS: Final = (LEVEL, FORMAT)
 def set_up_logging(env: Mapping[str, str]) -> None:
     """Log to standard error, at the level and in the format that the environment asks for.
 
-    A process must be able to say what is wrong with a setting: an unknown value of these two counts as the default,
-    with a warning.
+    A process must be able to report a wrong setting, so an unknown value of these two counts as the default, with a
+    warning.
     """
     wanted = env.get(LEVEL.name, "").strip().upper() or LEVEL.default
     level = logging.getLevelNamesMapping().get(wanted)

@@ -31,7 +31,7 @@ class SettingsCommand(click.Command):
 
 
 class _SettingOption(click.Option):
-    """An option that goes before a setting: its help is the setting's sentence, name and default."""
+    """An option that overrides a setting: its help is the setting's sentence, name and default."""
 
     def __init__(self, *arguments: Any, setting: str, **others: Any) -> None:
         super().__init__(*arguments, **{"help": setting, **others})

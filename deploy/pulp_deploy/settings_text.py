@@ -6,7 +6,7 @@ from pulp_events.declared_settings import REQUIRED, Setting
 
 
 def default_text(setting: Setting) -> str:
-    """The default in words; empty where it is nothing, or a text that is empty."""
+    """The default in words; empty if it is None or an empty text."""
     if setting.default_text:
         return setting.default_text
     if isinstance(setting.default, bool):

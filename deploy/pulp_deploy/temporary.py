@@ -22,7 +22,7 @@ def make_temporary() -> Path:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the temporary data folders of ours that nobody holds, and end what was left running on them."""
+    """Remove our temporary data folders that nobody holds, and end processes that were left running on them."""
     for path in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError, DeployError):
             lock = open_file(path / "lock", os.O_RDWR)

@@ -1,4 +1,4 @@
-"""Names in the environment that look like settings, and are none: most likely they are spelled wrongly."""
+"""Names in the environment that look like settings but are not: most likely they are misspelled."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _log = logging.getLogger("pulp")
 
 
 def warn_of_unknown(env: Mapping[str, str]) -> None:
-    """Log a warning for each name that begins with PULP_ and is no setting, with the one that was probably meant."""
+    """Log a warning for each name that begins with PULP_ and is not a setting, with the one that was probably meant."""
     for name, meant in unknown(env):
         question = f"; did you mean {meant}?" if meant else ""
         _log.warning("%s is not a setting%s", name, question)

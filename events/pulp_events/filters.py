@@ -193,7 +193,7 @@ class LookUp:
 
     @property
     def missing(self) -> set[UUID]:
-        """The tasks whose origin is neither remembered nor in the events before it is needed."""
+        """The tasks whose origin is neither remembered nor among earlier events here."""
         accepted = set(self._found)
         missing = set()
         for task_id, own in self._events:

@@ -114,8 +114,8 @@ class GroupReader:
             self._done[partition] = next_offset
 
     def commit(self) -> None:
-        """Commit what is done and wait for it, even for the end of a rebalance. Records of partitions that another
-        member has by then come again. Raises `LogUnavailable`, `LogRefused`.
+        """Commit the handled records and wait for it, even for the end of a rebalance. Records of partitions that
+        another member has by then come again. Raises `LogUnavailable`, `LogRefused`.
         """
         deadline_s = time.monotonic() + _REBALANCE_S
         while True:
@@ -133,7 +133,7 @@ class GroupReader:
                 self._waiting.append(message)
 
     def close(self) -> None:
-        """Commit what is done, and leave the group, so that the others take over at once."""
+        """Commit the handled records, and leave the group, so that the others take over at once."""
         try:
             self.commit()
         finally:
@@ -188,7 +188,7 @@ class GroupReader:
         consumer.incremental_assign([TopicPartition(self._topic, *place) for place in start.items()])
 
     def _places(self, consumer: Consumer, partitions: Collection[int]) -> dict[int, int]:
-        """Where to continue, by partition: at the committed offset, else where a new group begins."""
+        """Where to continue, by partition: at the committed offset, or else where a new group begins."""
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         places: dict[int, int] = {}
         for found in consumer.committed(wanted, _ANSWER_S):

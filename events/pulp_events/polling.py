@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 _POLL_S: Final = 0.1
-"""The longest wait for a callback: the thread ends as soon after it is told to."""
+"""The longest wait for a callback, and so the longest time until the thread ends when told to."""
 _LINGER_S: Final = 1.0
 """How long to keep polling after a report: another append often follows soon."""
 _REST_S: Final = 10.0

@@ -57,10 +57,10 @@ def is_worth_repeating(code: str) -> bool:
 
 
 def retry_at(attempts: Attempts, attempt_id: UUID, now: datetime) -> datetime | None:
-    """When the attempt after this one may begin; None if none may: no retry is left, or the deadline would be over.
+    """When the next attempt may begin; None if no retry is left, or the deadline would be over.
 
-    The wait doubles with each failed attempt. Up to a half of it is left out, so that tasks that failed together are
-    not tried again together; how much depends on the attempt's id alone, so that everybody finds the same.
+    The wait doubles with each failed attempt. Up to half of it is left out, so that tasks that failed together are not
+    retried together; how much depends only on the attempt's id, so that everybody computes the same.
     """
     if attempts.retry is None or not attempts.may_repeat:
         return None

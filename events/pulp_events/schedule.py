@@ -119,7 +119,7 @@ def _created(event: ScheduleEvent, data: ScheduleCreated, offset: int, at_ms: in
 
 def _changed(schedule: Schedule, event: ScheduleEvent, data: ScheduleChanged, offset: int, at_ms: int) -> Schedule:
     last_tick = schedule.last_tick
-    if last_tick is not None:  # by a wrong clock it may be far ahead, and no tick would come before it
+    if last_tick is not None:  # with a wrong clock it may be far ahead, and no tick would come before it
         last_tick = min(last_tick, datetime.fromtimestamp(at_ms / 1000, UTC))
     return replace(
         schedule,

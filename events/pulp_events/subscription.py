@@ -89,7 +89,7 @@ class Subscription:
         """In a consumer group: all returned events are handled, including the last one. Returns once Kafka has
         committed them.
 
-        Without it, what is done is committed every second, and by `close`. Raises `LogUnavailable`, `LogRefused`.
+        Without it, handled records are committed every second, and by `close`. Raises `LogUnavailable`, `LogRefused`.
         """
         self._pass_on()
         if isinstance(self._reader, GroupReader):
@@ -208,7 +208,7 @@ def subscribe(
     Kafka keeps the offsets. `since` then says where a new group begins. An event counts as done when the next one is
     requested; after a crash, events that were not committed yet come again.
 
-    With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while brokers are
+    With `follow=False` it ends where the log ended when it began; otherwise it waits for more, even while brokers are
     away.
 
     Raises `SettingsError` if no Kafka is named and no local stack runs, or if a setting is wrong, `LogUnavailable` if

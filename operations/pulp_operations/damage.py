@@ -1,9 +1,9 @@
-"""Damaged content: set aside when it is found, so that a sync or a repair fetches it again.
+"""Damaged content: set aside when found, so that a sync or a repair fetches it again.
 
 damaged/ALGORITHM-CHECKSUM.SUFFIX      what was at content/ALGORITHM/AB/CHECKSUM.SUFFIX
 
 A publication holds hard links to content, so its file is damaged too. The file stays in `damaged/` until a good one has
-come and has replaced it in all publications.
+arrived and has replaced it in all publications.
 """
 
 import os

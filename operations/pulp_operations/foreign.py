@@ -24,7 +24,7 @@ def is_ordinary(text: str) -> bool:
 
 
 def shown_href(href: str, checksum: str) -> str:
-    """A package in a message: its href where that is an ordinary one, else its checksum."""
+    """A package in a message: its href if that is ordinary text, else its checksum."""
     return href if is_ordinary(href) else f"the package with checksum {checksum}"
 
 

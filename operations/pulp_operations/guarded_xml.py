@@ -15,8 +15,8 @@ class UnusableXml(Exception):
 def parse(content: bytes, *, deepest: int) -> ElementTree.Element:
     """The root element; every element has its `LINE`. Names keep their namespace prefix.
 
-    Raises `UnusableXml` for a document that is not XML, that nests more than `deepest` elements, or that has a document
-    type declaration: so no entity is expanded, and nothing outside of the document is read.
+    Raises `UnusableXml` for a document that is not XML, nests more than `deepest` elements, or has a document type
+    declaration. So no entity is expanded, and nothing outside of the document is read.
     """
     builder, depth = ElementTree.TreeBuilder(), 0
     parser = expat.ParserCreate()

@@ -42,9 +42,9 @@ def checksum_of(path: Path, algorithm: str) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Let `target` have the content of `source`, by a hard link where the file system can.
+    """Give `target` the content of `source`, by a hard link if the file system can.
 
-    Raises `FileNotFoundError` where `source` is not there, and `FileExistsError` where `target` is.
+    Raises `FileNotFoundError` if `source` does not exist, and `FileExistsError` if `target` does.
     """
     try:
         os.link(source, target)

@@ -39,12 +39,12 @@ _LOOK_EVERY: Final = 1000
 )
 @telling_storage_errors
 def remove_orphans(context: Context[RemoveOrphansArguments]) -> object:
-    """Remove content that no repository holds, and what is left of interrupted downloads.
+    """Remove content that no repository holds, and the remains of interrupted downloads.
 
-    A repository holds what each of its versions holds that is kept. No sync and no publish runs meanwhile: they share
-    the resource that this needs for itself. If the record of any version cannot be read, nothing is removed and the
-    task fails (`damaged-version`). The result is null where there was nothing to remove. With `content_type` only its
-    files are removed, and no interrupted downloads.
+    A repository holds the content of each version that it keeps. No sync and no publish runs meanwhile: they share the
+    resource that this needs exclusively. If the record of any version cannot be read, nothing is removed and the task
+    fails (`damaged-version`). The result is null if there was nothing to remove. With `content_type` only its files are
+    removed, and no interrupted downloads.
     """
     token = fencing_token(context, "content_unit:orphans")
     store = Store(context.storage)

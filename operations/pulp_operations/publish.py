@@ -1,4 +1,4 @@
-"""`publish`: write out what a repository holds, as a yum repository."""
+"""`publish`: write a repository's content as a yum repository."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ _MOST_LIST_BYTES: Final = 10 * 1024 * 1024
 )
 @telling_storage_errors
 def publish(context: Context[PublishArguments]) -> object:
-    """Write out what was fetched, as a yum repository, and check every byte of it.
+    """Publish the synced content as a yum repository, and check every byte of it.
 
     Not cancellable: a publication becomes visible whole, or not at all. Where the newest publication is what this one
     would be, and is intact, nothing is written.

@@ -81,7 +81,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Repomd(Struct, frozen=True, kw_only=True):
-    """What repomd.xml says. `timestamp_s` is the newest timestamp of its entries, 0 where it has none."""
+    """The contents of repomd.xml. `timestamp_s` is the newest timestamp of its entries, 0 if it has none."""
 
     revision: str
     entries: list[MetadataFile]

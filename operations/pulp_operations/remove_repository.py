@@ -1,4 +1,4 @@
-"""`remove-repository`: remove what the store holds of one repository."""
+"""`remove-repository`: remove a repository from the store."""
 
 from pathlib import Path
 

@@ -35,11 +35,11 @@ _MOST_TOLD: Final = 10
 )
 @telling_storage_errors
 def repair(context: Context[RepairArguments]) -> dict[str, int]:
-    """Verify all that is stored of a repository, or of all, and fetch again what is damaged or missing.
+    """Verify everything stored for one repository or all, and fetch damaged or missing files again.
 
     Every byte of packages, files of trees and metadata is compared with its checksum. Publications get the repaired
-    files too. Fails (`not-repaired`) if something could not be repaired; what could be is. Without a repository it
-    holds none of them, so that syncs and publishes go on meanwhile.
+    files too. Fails (`not-repaired`) if anything could not be repaired; the rest is repaired. Without a repository it
+    reserves none of them, so that syncs and publishes go on meanwhile.
     """
     given, store = context.arguments, Store(context.storage)
     repo_ids = _repositories(context, store)

@@ -47,8 +47,8 @@ MOST_NOTES: Final = 20
 async def sync(context: Context[SyncArguments]) -> object:
     """Fetch a yum repository: its metadata, and the packages and files of its tree that are not here yet.
 
-    A repository that has not changed costs one request, and makes no version. Fails if a package could not be fetched;
-    what was fetched stays, and the next sync goes on from there.
+    An unchanged repository costs one request, and creates no version. Fails if a package could not be fetched; the
+    fetched ones stay, and the next sync continues from there.
     """
     given = context.arguments
     token = fencing_token(context, f"repository:{given.repo_id}", _CONTENT)
@@ -162,7 +162,7 @@ async def _complete(run: SyncRun, held: StoredVersion) -> _Outcome:
 
 
 def feed_key(given: SyncArguments) -> str:
-    """A hash of the feed, and of the options that decide what is kept of it."""
+    """A hash of the feed, and of the options that decide what to keep of it."""
     return hashlib.sha256(msgspec.json.encode([str(given.feed), given.mode, given.metadata])).hexdigest()
 
 

@@ -89,7 +89,7 @@ class StoredVersion:
             raise DamagedVersion(self.folder, PACKAGES_FILE, "it is too short")
 
     def damage(self) -> list[str]:
-        """The paths of our own files that are missing or are not what they were. Reads them, so call it in a thread."""
+        """The paths of our own files that are missing or have changed. Reads them, so call it in a thread."""
         return [path for path, checksum in self.version.files.items() if not _is_file(self.folder / path, checksum)]
 
 
@@ -137,9 +137,10 @@ class Versions:
                 yield held
 
     def save(self, prepared: Path, version: VersionRecord, *, keep: int) -> VersionRecord:
-        """Move the prepared folder in as the newest version, and keep `keep` versions; what was saved, numbered.
+        """Move the prepared folder into place as the newest version, and keep `keep` versions; returns the saved
+        version with its number.
 
-        Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already.
+        Raises `OperationError` (`fenced`) if a task with a higher fencing token has already written.
         """
         with fenced(self.root, self.repo_id, version.token):
             held = self.newest()
@@ -174,7 +175,8 @@ class Versions:
         return StoredVersion(held.folder, version)
 
     def convert(self, held: StoredVersion, prepared: Path, version: VersionRecord) -> StoredVersion:
-        """Move what was normalised into the folder of a version that a release before wrote. Raises as `save` does."""
+        """Move the normalised files into the folder of a version that an earlier release wrote. Raises as `save`
+        does."""
         with fenced(self.root, self.repo_id, version.token):
             for name in (METADATA, RECEIVED, PACKAGES_FILE):
                 shutil.rmtree(held.folder / name, ignore_errors=True)  # left by a crash

@@ -17,7 +17,8 @@ AWAY: Final[Errors] = (
 )
 """Postgres cannot be reached, has ended the session, or takes no writes now: the same call may succeed later."""
 ANY: Final[Errors] = (psycopg.Error,)
-"""For a loop that must go on whatever Postgres says, such as a missing right that an operator is about to grant."""
+"""For a loop that must go on whatever Postgres says, such as about a missing right that an operator is about to
+grant."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -27,13 +27,13 @@ select {columns}
  where d.partition = %(partition)s and d.record_offset = %(offset)s;
 
 -- wanted --
--- Records that wait are told of only where one task is asked for, or they themselves are.
+-- Records that wait are listed only if one task, or that record itself, is requested.
 d.standing = any (%(standings)s::text[])
    and (%(task_id)s::uuid is null or d.task_id = %(task_id)s::uuid)
    and (%(partition)s::integer is null or d.partition = %(partition)s::integer)
 
 -- page --
--- The newest first, without what they hold.
+-- Newest first, without their contents.
 select d.partition, d.record_offset, d.broker_time, d.reason, octet_length(d.value) as size_bytes, d.sent, d.standing,
        d.task_id, {behind} as behind
   from dead_letters d

@@ -82,17 +82,18 @@ end $$;
 create index task_events_by_task on task_events (task_id, partition, record_offset);
 -- Few rows. Added to the task's version, their number is the number of the task's events.
 create index task_events_without_effect on task_events (task_id) where effect <> 'applied';
--- What the audit of all tasks reads. What workers write is most of the history, and the frequent types are found without an index, so
--- both are left out: a query must repeat that. A batch adds to these indexes little more than what users and the reactor wrote.
+-- What the audit of all tasks reads. Workers write most of the history, and the frequent types are found without an
+-- index, so both are left out: a query must repeat that. A batch adds to these indexes little more than what users and
+-- the reactor wrote.
 create index task_events_by_actor on task_events (actor, partition, record_offset) where actor not like 'worker:%';
 create index task_events_rare on task_events (partition, record_offset)
     where type not in ('org.pulpproject.task.accepted.v1', 'org.pulpproject.task.accepted.v2',
                        'org.pulpproject.task.started.v1', 'org.pulpproject.task.progress.v1',
                        'org.pulpproject.task.finished.v1');
 create index task_events_ignored on task_events (partition, record_offset) where effect <> 'applied';
--- No index contains a column that a progress event changes, so that such updates stay HOT.
--- What lists read. Purged tasks are not in them, however many there are, so a query must repeat that they are left out. A list of
--- purged tasks has indexes of its own: no list reads what it does not show.
+-- No index contains a column that a progress event changes, so that such updates stay HOT. The indexes of lists. Purged
+-- tasks are not in them, however many there are, so a query must repeat that they are left out. A list of purged tasks
+-- has indexes of its own: no list reads rows that it does not show.
 create index tasks_by_time on tasks (accepted_at, task_id) where purged_at is null;
 create index tasks_by_state on tasks (state, accepted_at, task_id) where purged_at is null;
 create index tasks_by_operation on tasks (operation, accepted_at, task_id) where purged_at is null;
@@ -105,7 +106,7 @@ create index tasks_purged_by_worker on tasks (worker, accepted_at, task_id) wher
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
     where not public.is_final(state);
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
--- In UTC, since an index takes only what no setting changes.
+-- In UTC, since an index accepts only expressions that no setting changes.
 create index tasks_by_deadline on tasks (((accepted_at at time zone 'UTC') + make_interval(secs => deadline_seconds)))
     where deadline_seconds is not null and not public.is_final(state);
 -- GIN would index every empty array; because they are left out, a query must repeat that tags are not empty.

@@ -107,7 +107,7 @@ select sync_options, publish_options from repositories where repo_id = %(repo_id
    from unnest(%(counted)s::text[]) name where json_typeof({result} -> name) = 'number')
 
 -- newest --
--- Of each repository the newest task of each operation, and the newest that was successful; none that a removal has made void.
+-- For each repository, the newest task of each operation, and the newest successful one; none from before a removal.
 select w.resource, w.operation, w.is_successful, t.task_id, t.state, t.accepted_at, t.started_at, t.finished_at,
        left(t.arguments ->> 'feed', 2000), {counts}, t.error ->> 'code', left(t.error ->> 'description', 1000)
   from (select resource, operation, is_successful

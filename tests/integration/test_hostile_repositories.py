@@ -328,9 +328,9 @@ async def test_groups_that_are_none_cost_themselves(folder: Path, url: str, runn
 @pytest.mark.parametrize(
     ("base", "words"),
     [
-        ("ftp://mirror.example/", "it is at what is not an http or https URL"),
-        ("file:///etc/", "it is at what is not an http or https URL"),
-        ("http://[", "it is at what is not an http or https URL"),
+        ("ftp://mirror.example/", "its URL is not http or https"),
+        ("file:///etc/", "its URL is not http or https"),
+        ("http://[", "its URL is not http or https"),
         ("http://169.254.169.254/latest/", "do not allow to fetch from there"),
         ("http://[::ffff:169.254.169.254]/", "do not allow to fetch from there"),
         ("http://jo:word@mirror.example/", "a URL with a user name or password is refused"),

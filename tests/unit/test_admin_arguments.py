@@ -264,7 +264,7 @@ def test_the_page_of_an_operation(tmp_path: Path, server: Server, capsys: pytest
     assert admin(tmp_path, server, "operations", "publish") == 0
     assert capsys.readouterr().out == (
         "Operation:    publish\n"
-        "Description:  Write out what was fetched, as a yum repository, and check every\n"
+        "Description:  Publish the synced content as a yum repository, and check every\n"
         "              byte of it.\n"
         "Cancellable:  no\n"
         "Resources:    repository:{repo_id}, content_unit:orphans (shared)\n"
@@ -277,14 +277,15 @@ def test_the_page_of_an_operation(tmp_path: Path, server: Server, capsys: pytest
         "packages_url  url or null        no        null          A list of package\n"
         "                                                         names, one a line: only\n"
         "                                                         these are published.\n"
-        'compression   gzip|zstd          no        "gzip"        Of the metadata. Every\n'
-        "                                                         client reads gzip; zstd\n"
-        "                                                         needs EL 8 or later.\n"
-        'metadata      mirror|regenerate  no        "regenerate"  Write metadata anew, or\n'
-        "                                                         mirror the feed's own\n"
-        "                                                         with its signature.\n"
-        "verify_tls    boolean            no        true          Whether the server's\n"
-        "                                                         certificate is checked.\n"
+        'compression   gzip|zstd          no        "gzip"        Compression of the\n'
+        "                                                         metadata. Every client\n"
+        "                                                         reads gzip; zstd needs\n"
+        "                                                         EL 8 or later.\n"
+        'metadata      mirror|regenerate  no        "regenerate"  Generate the metadata,\n'
+        "                                                         or mirror the feed's\n"
+        "                                                         own with its signature.\n"
+        "verify_tls    boolean            no        true          Whether to check the\n"
+        "                                                         server's certificate.\n"
         "\n"
         "Example: pulp-admin submit publish --argument repo_id=zoo\n"
     )

@@ -284,7 +284,7 @@ def test_a_moment_stays_the_same_in_the_zone_of_the_machine(moment: datetime) ->
 
 
 def test_a_time_before_the_calendar_begins_is_refused() -> None:
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         parse_time("0001-01-01", NOW)
 
 

@@ -184,7 +184,7 @@ def test_an_environment_in_use_is_not_made_anew_for_another_python(prepared: Pat
         installed = asked(prepared)
         result = dev(prepared, "bench", PYTHON=another_python(prepared))
         assert result.returncode == os.EX_TEMPFAIL
-        assert ".venv would have to be created anew" in result.stderr
+        assert ".venv would have to be created again" in result.stderr
         assert f"\n  {other.pid} ./dev run\n" in result.stderr
         assert asked(prepared) == installed
     assert dev(prepared, "run", "true", PYTHON=another_python(prepared)).returncode == 0

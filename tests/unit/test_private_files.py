@@ -137,7 +137,7 @@ def test_settings_behind_a_link_are_not_believed(tmp_path: Path) -> None:
     with DataFolder(tmp_path / "data") as folder:
         assert folder.services() is None
         (folder.path / "services.json").symlink_to(tmp_path / "elsewhere")
-        with pytest.raises(NotOurs, match="no regular file"):
+        with pytest.raises(NotOurs, match="not a regular file"):
             folder.services()
 
 

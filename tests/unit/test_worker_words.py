@@ -204,7 +204,7 @@ def test_progress_that_json_would_change_is_refused(value: Any, words: str) -> N
     context: Context[Any] = Context(
         task_id=UUID(int=1), attempt_id=UUID(int=2), arguments={}, storage=Path(), tokens={}, send=sent.append
     )
-    with pytest.raises(ValueError, match="no number of JSON"):
+    with pytest.raises(ValueError, match="not a JSON number"):
         context.report(value)
     assert sent == []
 

@@ -92,8 +92,8 @@ def test_a_tree_without_files() -> None:
     ("content", "words"),
     [
         (b"", "it has neither [general] nor [tree]"),
-        (b"<html>Not found</html>", "no INI file"),
-        (b"[general]\nfamily = \xff", "no INI file"),
+        (b"<html>Not found</html>", "not an INI file"),
+        (b"[general]\nfamily = \xff", "not an INI file"),
         (b"[general]\n[checksums]\nimages/x = 12", "its checksum type is none"),
         (b"[general]\n[checksums]\nimages/x = sha256:12", "its checksum is invalid"),
         (b"[general]\n[images-x86_64]\nkernel = ../../etc/passwd", "not in the tree"),

@@ -116,7 +116,7 @@ def list_(
     login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
     token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed, schedule-role-added,
-    schedule-role-removed, task-healed, history-detached, history-attached subject-erased, and dead-letter-retried (for
+    schedule-role-removed, task-healed, history-detached, history-attached, subject-erased, and dead-letter-retried (for
     one that belongs to no task; for others there is an event).
     """
     from pulp_events.audit_reader import read_audit

@@ -33,7 +33,7 @@ _COLOURS: Final = {"fault": "red", "warning": "yellow", "note": "cyan"}
 @data_option
 @output_option
 def doctor(data: Path | None, output: str) -> None:
-    """Check Kafka, Postgres, clocks, storage and what waits.
+    """Check Kafka, Postgres, clocks, storage and waiting tasks.
 
     Each finding says what is wrong, what it endangers, and how to mend it. Exits 0 if all is well (notes included), 1
     if there are warnings, and 2 if there are faults. It also works when Kafka or Postgres is down, or neither is set.

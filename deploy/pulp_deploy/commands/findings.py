@@ -8,7 +8,7 @@ _INDENT = " " * 11
 
 
 def lines_of(findings: Iterable[Mapping[str, str | None]]) -> list[str]:
-    """The lines of findings, as `described` makes them: the severity first, then what is wrong, and what mends it."""
+    """The lines of findings, as `described` makes them: the severity first, then the fault, and how to mend it."""
     lines: list[str] = []
     for each in findings:
         lines += wrap(str(each["severity"]).upper().ljust(11), f"{each['subject']}: {each['wrong']}")

@@ -1,4 +1,4 @@
-"""Print what was found of a task that was to be healed, and record the act."""
+"""Print the result of healing a task, and record the action."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final

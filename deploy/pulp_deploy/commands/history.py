@@ -81,8 +81,8 @@ def detach(before: datetime, drops: bool, is_dry: bool, is_sure: bool, data: Pat
     """Detach the old months that the archive holds.
 
     It first compares each event with its record in the archive. A month with events of an unfinished or parked task
-    stays. Detached parts are kept beside the history, so attach can bring them back, unless you use --drop. Answers
-    that need a detached part say so.
+    stays. Detached parts stay in the database, so attach can bring them back, unless you use --drop. Answers that need
+    a detached part say so.
     """
     from pulp_processor.rebuilding import history as months
 

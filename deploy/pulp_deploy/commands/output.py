@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_option(command: F) -> F:
-    """Adds `--output`. The command gets its value, or the one that stands before its name, as `output`."""
+    """Adds `--output`. The command gets its value, or the one before its name, as `output`."""
     option = click.option("--output", type=Choice(OUTPUTS), callback=_chosen, help="Output format.")
     return option(command)
 

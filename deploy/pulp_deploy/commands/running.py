@@ -141,7 +141,7 @@ def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
 
 
 def _log(folder: str | None) -> dict[str, Any] | None:
-    """What the process that keeps the log has told last; None if the stack keeps none, or nothing was told yet."""
+    """The last report of the process that keeps the log; None if the stack keeps none, or without a report yet."""
     import json
 
     from pulp_transparency.follower import STATUS

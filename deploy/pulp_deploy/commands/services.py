@@ -78,7 +78,7 @@ def worker(
 ) -> None:
     """Run a worker, which takes tasks and runs their operations.
 
-    It offers the operations of the packages installed beside it.
+    It offers the operations of the packages installed with it.
     """
     from pulp_worker.init import serve_as_init
 

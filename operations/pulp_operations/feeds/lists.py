@@ -34,8 +34,9 @@ class Digest(Struct, frozen=True):
 class MirrorList(Struct, frozen=True, kw_only=True):
     """The bases of the mirrors in order of preference, and what repomd.xml may be there.
 
-    `current` are the checksums of the newest repomd.xml, each by another algorithm; `older` are those of states before,
-    which a mirror may still have, each with all of its checksums. Both are empty where the list does not tell.
+    `current` are the checksums of the newest repomd.xml, each by another algorithm; `older` are those of earlier
+    states, which a mirror may still have, each with all of its checksums. Both are empty if the list does not give
+    them.
     """
 
     bases: list[str]

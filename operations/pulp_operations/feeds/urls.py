@@ -2,7 +2,7 @@
 
 A location in metadata is the name of a file, and not a URL: it is appended to its base, and every character that is
 special in a URL is escaped, as dnf does it. So `+` becomes `%2B`, which servers like S3 need, since they take a plain
-`+` for a blank. Some feeds have URLs there all the same; so what a browser would ask for is a second choice.
+`+` for a blank. Some feeds have URLs there nevertheless, so the URL that a browser would request is a second choice.
 """
 
 import re

@@ -34,8 +34,8 @@ def shown(content: Package | StoredFile) -> str:
 def link_content(store: Store, placed: Iterable[PlacedFile], folder: Path, done: Callable[[], None]) -> None:
     """Link the files into the publication; `done` is called for each.
 
-    Raises `OperationError`: `content-missing` names those that the store has not, `bad-publication` one that cannot be
-    where it should be.
+    Raises `OperationError`: `content-missing` names those that the store lacks, `bad-publication` one that cannot be in
+    its place.
     """
     missing = []
     for each in placed:
@@ -56,9 +56,9 @@ def link_content(store: Store, placed: Iterable[PlacedFile], folder: Path, done:
 
 
 def link_tree(store: Store, files: list[StoredFile], folder: Path, done: Callable[[], None]) -> list[PlacedFile]:
-    """Link the files of an installable tree; those that were linked.
+    """Link the files of an installable tree; returns those that were linked.
 
-    A tree also names files that the publication has of its own, such as repodata/repomd.xml: these stay.
+    A tree also names files that the publication has itself, such as repodata/repomd.xml: these stay.
     """
     placed = []
     for file in files:

@@ -74,7 +74,7 @@ def package_path(package: Package) -> str:
 
 
 def mirrored_path(href: str, base_url: str) -> str | None:
-    """The path below the repository at which a web server finds an href; None where it finds it elsewhere."""
+    """The path below the repository at which a web server finds an href; None if it is elsewhere."""
     if base_url or not href or "?" in href or "#" in href:
         return None
     path = posixpath.normpath(unquote(href))

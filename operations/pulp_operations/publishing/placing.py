@@ -15,7 +15,7 @@ _MOST_PATH_BYTES: Final = 2000
 def place(folder: Path, path: str) -> Path | None:
     """Where a file with this relative path is placed in the folder; None for a path that must not be used.
 
-    None are paths that lead out of the folder, that no file can have, and that of the record of the publication.
+    None stands for paths that lead out of the folder, that no file can have, and for the publication's record.
     """
     parts = path.split("/")
     is_odd = any(part in ("", ".", "..") or len(os.fsencode(part)) > _MOST_NAME_BYTES for part in parts)

@@ -140,7 +140,7 @@ def _advisories(sources: MetadataDocuments, folder: Path, notes: Notes) -> int:
 
 
 def _groups(sources: MetadataDocuments, notes: Notes) -> tuple[Counter[str], list[str]]:
-    """How many groups the first comps has that can be read, and the types of those that cannot.
+    """The number of readable groups in the first comps, and the types of unreadable ones.
 
     Clients go on without groups that they cannot read, and so does a sync.
     """

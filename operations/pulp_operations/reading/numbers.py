@@ -8,7 +8,7 @@ _LEADING: Final = re.compile(r"\s*(-?[0-9]{1,12})(?![0-9])")
 
 
 def is_whole(text: str | None) -> bool:
-    """Whether it is a number of at most twelve digits: no clock shows more, and no file has more bytes."""
+    """Whether it is a number of at most twelve digits: no timestamp needs more, and no file has more bytes."""
     return text is not None and bool(_WHOLE.fullmatch(text))
 
 

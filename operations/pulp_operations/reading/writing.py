@@ -48,7 +48,7 @@ def closing(kind: str) -> bytes:
 
 
 def is_usual(kind: str, declared: dict[str, str]) -> bool:
-    """Whether what the root of a document declares gives its elements, as they are written, the meaning of our own."""
+    """Whether the declarations in the root of a document give its elements, as written, the same meaning as in ours."""
     usual = _USUAL[kind]
     return declared == usual or declared == {**usual, "xmlns:rpm": RPM}
 

@@ -26,7 +26,7 @@ class Mending:
     """Repairs files.
 
     `source` is where everything is fetched from, instead of where each version came from. `tell` is called with each
-    file that was mended, and with a reason for each that could not be.
+    repaired file, and with a reason for each that could not be.
     """
 
     context: Context[Any]

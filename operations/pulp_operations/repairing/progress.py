@@ -18,7 +18,7 @@ _INTERVAL_S: Final = 0.2
 
 
 class RepairProgress:
-    """Reports each step, and a few times a second what was done, by count and bytes."""
+    """Reports each step, and a few times a second the progress, by count and bytes."""
 
     def __init__(self, context: Context[Any]) -> None:
         self._context = context

@@ -22,9 +22,10 @@ class PackageChanges(Struct, frozen=True, kw_only=True):
 
 
 def compare(held: StoredVersion | None, folder: Path) -> PackageChanges:
-    """Compare the version before with the one in `folder`. Holds a checksum a package, so call it in a thread.
+    """Compare the previous version with the one in `folder`. It holds a checksum for each package, so call it in a
+    thread.
 
-    Of a version before that is damaged only the number of its packages is known.
+    For a damaged previous version, only the number of its packages is known.
     """
     after = added = 0
     try:

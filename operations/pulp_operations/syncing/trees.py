@@ -1,4 +1,4 @@
-"""The files of an installable tree: what the store has of them, and fetching the others."""
+"""The files of an installable tree: finding those in the store, and fetching the others."""
 
 import hashlib
 from collections.abc import Iterable

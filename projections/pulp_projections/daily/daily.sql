@@ -17,7 +17,8 @@ create table task_days (
 ) with (fillfactor = 70);                    -- counted up again and again (HOT)
 
 -- add --
--- In the batch's own transaction, so that each task counts once. `{after}` is what has to hold, for a batch of one statement.
+-- In the batch's own transaction, so that each task counts once. `{after}` is the condition for a batch of one
+-- statement.
 insert into task_days as t
 select d.* from {after}json_populate_recordset(null::task_days, %(days)s::json) d
     on conflict (day, partition, kind, state, waited, ran) do update set tasks = t.tasks + excluded.tasks
@@ -29,7 +30,7 @@ public.task_days
 json_populate_recordset(null::public.task_days, %(days)s::json)
 
 -- own_tasks --
--- The tasks that ended in the span and that a user may see, for whom the table tells too much.
+-- The tasks that ended in the span, for a user who may not see all of them.
 select t.operation, t.exclusive_resources || t.shared_resources, t.state,
        (date_part('epoch', t.accepted_at) * 1000)::bigint, (date_part('epoch', t.started_at) * 1000)::bigint,
        (date_part('epoch', t.finished_at) * 1000)::bigint
@@ -38,8 +39,8 @@ select t.operation, t.exclusive_resources || t.shared_resources, t.state,
    and t.finished_at < (%(until)s::date + 1)::timestamp at time zone 'UTC' and {scope};
 
 -- summary --
--- A page of the groups, each with its counts, and with the buckets of its quantiles: the first bucket up to which at least
--- that share of the tasks is counted. A task counts once for each resource where groups are by resource.
+-- A page of the groups, each with its counts, and with the buckets of its quantiles: the first bucket up to which at
+-- least that share of the tasks is counted. A task counts once for each resource if groups are by resource.
 with chosen as materialized (
     select case when %(by_day)s then d.day end as day, case when %(by_operation)s then d.operation end as operation,
            r.resource, d.state, d.waited, d.ran, d.tasks

@@ -1,6 +1,6 @@
 """Numbered plain-SQL migrations of the operational tables (`NNNN_name.sql` in this folder).
 
-Read models have none, since a changed shape is a new generation; but a table beside the others may be added here.
+Read models have none, since a changed shape is a new generation; but they may add a table besides the others.
 """
 
 from importlib.resources import files

@@ -57,7 +57,7 @@ def seal(key_id: UUID, key: bytes, value: bytes, holder: UUID, name: str) -> Sea
 def opened(arguments: bytes, holder: UUID, keys: Mapping[UUID, bytes | None]) -> Opened:
     """The arguments with the values of all envelopes. `keys` has None for a key that was destroyed.
 
-    A text in place of an unavailable value says so. Never raises for what the arguments hold.
+    A text in place of an unavailable value says so. Never raises, whatever the arguments contain.
     """
     values: dict[str, bytes] = {}
     sights: dict[str, Sight] = {}

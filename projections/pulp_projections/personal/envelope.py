@@ -1,8 +1,8 @@
 """The envelope that replaces the value of a personal argument in events: its format, and finding one. Pure.
 
-An envelope is a JSON object with the key `pulp_personal`. Only the API makes them, and it refuses submissions that have
-such an object as an argument, so a value in the log that looks like one was made by the API or by a foreign producer;
-the cipher tells which. Nothing here decrypts.
+An envelope is a JSON object with the key `pulp_personal`. Only the API creates them, and it refuses submissions that
+have such an object as an argument, so a value in the log that looks like one comes from the API or from a foreign
+producer; the cipher tells which. Nothing here decrypts.
 """
 
 from collections.abc import Iterator, Mapping

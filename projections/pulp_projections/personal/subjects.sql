@@ -67,7 +67,8 @@ update subjects
  where key_id = %(key_id)s and key is not null;
 
 -- to_tell --
--- One at a time, and no other process has it: so each erasure is told once, but for a crash right after it was.
+-- One at a time, and for one process only, so each erasure is reported once, except after a crash right after the
+-- report.
 select key_id from subjects where erased_at is not null and told_at is null
  order by erased_at limit 1 for update skip locked;
 
@@ -75,7 +76,7 @@ select key_id from subjects where erased_at is not null and told_at is null
 update subjects set told_at = now() where key_id = %(key_id)s;
 
 -- destroy_again --
--- A database that was restored from a backup has keys which were destroyed since.
+-- A database restored from a backup has keys that were destroyed since.
 update subjects
    set key = null, master = null, erased_at = %(erased_at)s, erased_by = %(by)s, reason = %(reason)s,
        event_id = %(event_id)s, tasks = null, unfinished = null, told_at = now()

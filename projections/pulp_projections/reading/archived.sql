@@ -16,5 +16,5 @@ select record_offset, null from dead_letters
  where partition = %(partition)s and record_offset >= %(first)s and record_offset <= %(last)s;
 
 -- tasks --
--- Of some tasks those that match, with what the audit tells of them.
+-- The matching ones of some tasks, with their fields for the audit.
 select t.task_id, t.operation, t.group_id, t.correlation_id from tasks t where t.task_id = any (%(task_ids)s) {where};

@@ -21,7 +21,7 @@ select f.task_id, f.partition, f.record_offset, round(extract(epoch from broker_
 select * from json_populate_recordset(null::public.task_events, %(past_failures)s::json)
 
 -- children --
--- Those that had been accepted.
+-- The tasks that had been accepted.
 select t.task_id from tasks t
  where t.parent_id = %(task_id)s and t.purged_at is null and {before}
  order by t.accepted_at, t.task_id;
@@ -47,9 +47,9 @@ coalesce((select e.record_offset from public.task_events e
          (select d.record_offset from public.detached_ends d where d.task_id = t.task_id))
 
 -- world --
--- The tables as they were, by the names of those that show them as they are. What has not changed since is read as it is, and what was
--- only purged since as it was before; the rest is folded. Of the
--- tables that no event tells of there is what follows from tasks: who runs holds resources; all may be run, without limits.
+-- The tables as they were, by the names of those that show them as they are. Tasks that have not changed since are read
+-- as they are, and tasks that were only purged since as they were before; the rest is folded. Tables without events
+-- contain what follows from tasks: running tasks hold resources; all may run, without limits.
 folded as materialized (
     select {task_changed}
       from json_to_recordset(%(past_folded)s::json) as c ({changing_types}) join public.tasks t using (task_id)),

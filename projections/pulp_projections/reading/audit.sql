@@ -1,6 +1,6 @@
 -- since --
--- The first offset of each partition from a broker time on, found by halving what is left: each step reads one row. It
--- is right where times rise with the offsets; the caller allows for clocks that did not.
+-- The first offset of each partition from a broker time on, found by bisection: each step reads one row. It is right if
+-- times rise with the offsets; the caller allows for clocks that did not.
 with recursive step (partition, low, high) as (
     select partition, 0::bigint, next_offset from positions
     union all
@@ -20,8 +20,9 @@ with recursive step (partition, low, high) as (
 select partition, low from step where low >= high;
 
 -- places --
--- Where the first events are that match, of one partition. The bounds are in the text: of bounds that it does not know, Postgres
--- assumes that few events are between them, and sorts all of them. The size of an event is known without reading it.
+-- The places of the first matching events of one partition. The bounds are in the text: if it does not know them,
+-- Postgres assumes that few events are between them, and sorts all of them. The size of an event is known without
+-- reading it.
 (select e.partition, e.record_offset, e.broker_time, octet_length(e.event)
    from task_events e
   where e.partition = {partition} and e.record_offset >= {start} and e.record_offset < {stop} {where}
@@ -29,7 +30,7 @@ select partition, low from step where low >= high;
   limit %(limit)s)
 
 -- entries --
--- With its time each event is looked for in one part of the history.
+-- With its time, each event is looked up in one part of the history.
 select e.partition, e.record_offset, e.type, e.event_id, e.event_time, e.broker_time, e.actor, e.effect, e.event,
        e.task_id, t.operation, t.group_id, t.correlation_id
   from unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(times)s::timestamptz[])

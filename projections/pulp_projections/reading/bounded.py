@@ -38,7 +38,7 @@ WIDE: Final[Mapping[str, LiteralString]] = {
     **{column.name: column.placeholder for column in COLUMNS if column.placeholder is not None},
     "children": "'{}'::uuid[]",
 }
-"""The values that may be large, and what a list returns instead of one that it leaves out."""
+"""The values that may be large, and the replacement for one that a list leaves out."""
 EVERYTHING: Final = frozenset(WIDE)
 _RESERVED: Final = frozenset({"exclusive_resources", "shared_resources"})
 _NULLABLE: Final = frozenset(column.name for column in COLUMNS if column.is_nullable)

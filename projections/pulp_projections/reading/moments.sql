@@ -1,6 +1,6 @@
 -- at_time --
--- The first event of each partition that is later than the time. Nothing before `low` is; from there on each event is
--- looked at, so that a clock that ran backwards changes nothing.
+-- The first event of each partition that is later than the time. None before `low` is; from there on each event is
+-- checked, so that a clock that ran backwards changes nothing.
 select s.partition,
        coalesce((select e.record_offset
                    from task_events e
@@ -11,8 +11,8 @@ select s.partition,
   join unnest(%(partitions)s::integer[], %(lows)s::bigint[]) l (partition, low) using (partition);
 
 -- own --
--- Of the events of a task, and of those that made its children, in each partition: the last one before the first that is later than
--- the time.
+-- For the events of a task, and those that created its children, in each partition: the last one before the first that
+-- is later than the time.
 with own as (
     select e.partition, e.record_offset, e.broker_time from task_events e where e.task_id = %(task_id)s
      union all
@@ -49,7 +49,7 @@ select record_offset, broker_time from task_events where partition = %(partition
  order by record_offset desc limit 1;
 
 -- first --
--- The events that made the oldest tasks, one that is shown and one that is purged, and whether the history has them.
+-- The events that created the oldest tasks, one visible and one purged, and whether the history has them.
 select t.partition, t.accepted_offset, t.accepted_at,
        exists (select from task_events e where e.partition = t.partition and e.record_offset = t.accepted_offset)
   from ((select * from tasks where purged_at is null order by accepted_at, task_id limit 1)

@@ -70,7 +70,7 @@ class Pages:
     ) -> Page:
         """The page of the tasks for which every condition holds, with the wanted columns of `bounded.WIDE`.
 
-        With `past` it is the page that was shown then.
+        With `past` it is the page as it was then.
         """
         if past is not None:
             return await _page_then(connection, past, conditions, order, limit, offset, wanted)

@@ -1,10 +1,11 @@
 -- page --
--- Tasks, and in each row the positions and the number of matches, which are read once. All of it is of one moment.
+-- Tasks, and in each row the positions and the number of matches, which are read once. All of it is from one moment.
 select {whole}, {tasks}
 
 -- empty --
--- The same for a page without tasks: one row. Tasks that have come meanwhile are read as well, in the order of the subselect:
--- the join has one row on its left side. Its columns are read already, so the order's expressions do not fit them.
+-- The same for a page without tasks: one row. Tasks that have arrived meanwhile are read as well, in the order of the
+-- subselect: the join has one row on its left side. Its columns are read already, so the order's expressions do not fit
+-- them.
 select w.*, t.* from (select {whole}) w left join (select {tasks}) t on true
 
 -- whole --

@@ -95,7 +95,7 @@ class OperationRow(NamedTuple):
     registered_at: datetime | None = None
     """When this declaration was first seen."""
     workers: list[dict[str, Any]] = []  # noqa: RUF012  # a NamedTuple's default, never changed
-    """The live workers that offer it: `name`, `queues`, and `is_as_registered`, null where a worker does not say."""
+    """The live workers that offer it: `name`, `queues`, and `is_as_registered`, null if a worker does not say."""
     retry: Retry | None = None
     """The retries of a submission that does not set them."""
     deadline_seconds: int | None = None

@@ -1,5 +1,5 @@
 -- columns --
--- All columns of a task that are shown.
+-- All columns of a task that readers get.
 {task_selection},
 array(select c.task_id from tasks c where c.parent_id = t.task_id and c.purged_at is null
       order by c.accepted_at, c.task_id limit 10001) as children
@@ -77,7 +77,8 @@ select from tasks where task_id = %(task_id)s and purged_at is not null;
 select task_id, state from tasks where task_id = any (%(task_ids)s);
 
 -- unfinished_since --
--- Two indexes find what may be few of many tasks; `offset 0` keeps Postgres from walking all of them in order of time.
+-- Two indexes find tasks that may be few among many; `offset 0` keeps Postgres from walking all of them in order of
+-- time.
 select least((select min(accepted_at) from (select accepted_at from tasks where not is_final(state) offset 0) u),
              (select min(accepted_at) from (select accepted_at from tasks where finished_at >= %(ended_since)s and purged_at is null offset 0) e));
 

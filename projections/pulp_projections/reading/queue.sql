@@ -8,8 +8,8 @@ waiting as (
        and not exists (select from claims c where c.task_id = t.task_id and c.released_at is null))
 
 -- passed_over --
--- Those that for `unserved_s` nobody could run, and those that depend on them; with those that are parked or wait for their next
--- attempt (`aside`): they hold back no other task.
+-- The tasks that nobody could run for `unserved_s`, and those that depend on them; together with those that are parked
+-- or wait for their next attempt (`aside`): they hold back no other task.
 offered as materialized (
     select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)),
 edges as (select task_id, unnest(depends_on) as other from waiting where depends_on <> '{{}}'),
@@ -38,8 +38,9 @@ uses as materialized (
     select task_id, created_by, place, accepted_at, unnest(shared_resources), false from placed)
 
 -- queues --
--- One scan of the tasks that wait, whatever else there is. Tasks above the limit of their user do not count as runnable, and parked ones
--- neither as that nor as blocked. What may run is decided by all tasks; only those in the scope are counted.
+-- One scan of the waiting tasks, whatever else there is. Tasks above the limit of their user do not count as runnable,
+-- and parked ones count neither as runnable nor as blocked. All tasks decide what may run; only those in the scope are
+-- counted.
 with recursive {waiting}, {passed_over}, {uses},
 line as (
     select resource, min(place) as first, min(place) filter (where is_exclusive) as first_exclusive
@@ -150,7 +151,7 @@ exists (select from reservations r
           limit 20) h)
 
 -- in_line --
--- Who waits for one resource, in order; with how many there are, and whether there are others outside the scope.
+-- The tasks that wait for one resource, in order; with their number, and whether there are others outside the scope.
 with recursive {waiting}, {passed_over},
 line as (
     select t.*, p.resource = any (t.exclusive_resources) as is_exclusive, {scope} as is_seen
@@ -167,7 +168,7 @@ select t.task_id, t.operation, t.queue, t.is_exclusive, t.accepted_at, t.task_id
 select {holders}, {is_held_by_others} from (select %(resource)s::text as resource) p
 
 -- before --
--- For each resource of a task: how many tasks are before it that conflict with it, which ones are first, and who holds it.
+-- For each resource of a task: how many conflicting tasks are ahead of it, which ones are first, and who holds it.
 with recursive {waiting}, {passed_over},
 mine as (select task_id, exclusive_resources, shared_resources, accepted_at, partition, accepted_offset
            from tasks where task_id = %(task_id)s),

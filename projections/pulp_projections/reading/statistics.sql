@@ -11,7 +11,7 @@ select t.state, t.operation, count(*) from tasks t
 
 -- changes --
 -- What happened since a time, per step of time: how many tasks were accepted, left the line, stopped running, and how
--- they ended; and how many waited and ran when the span began. Purged tasks count as well: they happened.
+-- they ended; and how many waited and ran when the span began. Purged tasks count as well.
 with seen as materialized (
     select t.state, t.accepted_at, t.started_at, t.finished_at from tasks t
      where t.finished_at >= %(since)s and {scope}
@@ -40,7 +40,7 @@ select 'ran before', null, null, count(*)
   from seen where started_at < %(since)s and coalesce(finished_at, 'infinity') >= %(since)s;
 
 -- durations --
--- Of the tasks that ended since a time, by operation: how many, how many failed, and how long the middle one and the
+-- For the tasks that ended since a time, by operation: how many, how many failed, and how long the median and the
 -- slowest twentieth waited and ran, in seconds. Most tasks first.
 select t.operation, count(*), count(*) filter (where t.state = 'failed'),
        percentile_disc(array[0.5, 0.95]) within group

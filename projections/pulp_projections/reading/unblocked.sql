@@ -1,7 +1,7 @@
 -- unblocked_at --
--- When nothing stopped the task `t` any more but that no worker was free: the end of the last of all that it had to wait for, or its
--- acceptance; of a further attempt no earlier than it could begin. Null while something stops it, and where something did until it ended
--- without having started.
+-- When the task `t` needed only a free worker: the end of the last of everything that it had to wait for, or its
+-- acceptance; for a further attempt, no earlier than that could begin. Null while something stops it, or if something
+-- did until it ended without having started.
 (case when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' and t.failed_attempts = 0
       then t.accepted_at
       else (select case when bool_or(b.is_open) then null
@@ -88,8 +88,8 @@ accepted_at <= t.accepted_at
 (s.accepted_at, s.partition, s.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
 
 -- left_at --
--- When the task `s` stopped those behind it no more: at its end, or when it was cancelled before its start; or when its last attempt failed,
--- while it waits for the next one, since nothing has happened to it from then on.
+-- When the task `s` stopped holding back those behind it: at its end, or when it was cancelled before its start; or
+-- when its last attempt failed, while it waits for the next one, since nothing has happened to it from then on.
 case when s.started_at is not null then s.finished_at
      when s.retry_at > now() then s.updated_at
      else coalesce(s.cancel_requested_at, s.finished_at) end
@@ -108,8 +108,8 @@ case when {is_before} and (t.started_at is null or {left_at} <= t.started_at) th
 select t.task_id, {unblocked_at} from tasks t where t.task_id = any (%(task_ids)s)
 
 -- longest --
--- How long ago the task became runnable that has been so longest, in seconds. Only the oldest tasks that wait and are not assigned are
--- examined, as the time is worked out for each.
+-- How long the longest runnable task has been runnable, in seconds. Only the oldest waiting tasks that are not assigned
+-- are examined, as the time is computed for each.
 select extract(epoch from now() - min(w.unblocked_at))::float8
   from (select {unblocked_at} as unblocked_at
           from (select * from tasks

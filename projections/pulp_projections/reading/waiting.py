@@ -41,7 +41,7 @@ class Workers(Struct, frozen=True):
 
 
 class LastWorker(Struct, frozen=True):
-    """The worker that served the task's queue last; of those that offered its operation too, if there was one."""
+    """The last worker that served the task's queue, preferably one that also offered its operation."""
 
     worker: str
     until: datetime

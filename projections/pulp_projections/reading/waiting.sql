@@ -1,6 +1,6 @@
 -- facts --
--- What decides whether a waiting task may begin, by the rules of the dispatcher; all from one moment. The cost is bounded however many
--- tasks wait: tasks are found by key, or are among the first or last few of a resource.
+-- The facts that decide whether a waiting task may begin, by the rules of the dispatcher; all from one moment. The cost
+-- is bounded however many tasks wait: tasks are found by key, or are among the first or last few of a resource.
 select json_build_object(
     'task_id', t.task_id, 'state', t.state, 'queue', t.queue, 'operation', t.operation,
     'is_passed_over', {passed_over},
@@ -89,7 +89,7 @@ select json_build_object(
   from listed t
 
 -- parked --
--- The record because of which `t` is parked.
+-- The record that parks `t`.
 (
     select json_build_object(
                'position', p.partition || ':' || p.record_offset, 'reason', p.reason, 'behind', (
@@ -107,7 +107,7 @@ select json_build_object(
      where s.state is distinct from 'successful')
 
 -- held --
--- What other tasks hold of the resources of `t`, in conflict with it.
+-- The resources of `t` that other tasks hold, in conflict with it.
 (
     select coalesce(json_agg(json_build_object(
                'task_id', h.task_id, 'state', h.state, 'resource', h.resource, 'is_exclusive', h.exclusive)
@@ -150,7 +150,7 @@ select json_build_object(
     or {passed_over})
 
 -- passed_over --
--- Whether for `unserved_s` nobody could run a task, or one that it depends on: it then blocks no other task.
+-- Whether nobody could run a task, or one that it depends on, for `unserved_s`: it then blocks no other task.
 exists (
     with recursive line as (
         select {row}.task_id, {row}.queue, {row}.operation, {row}.depends_on, {row}.accepted_at

@@ -54,7 +54,7 @@ delete from schedule_events;
 select clock_timestamp();
 
 -- to_decide --
--- What has a tick up to now, and none that is due and without a task. With whether its last task has not ended.
+-- Schedules with a tick up to now, and no due tick without a task; with whether the last task has not ended.
 select {columns},
        exists (select from tasks t where t.task_id = s.last_task and not is_final(t.state))
   from schedules s
@@ -63,7 +63,7 @@ select {columns},
  limit %(most)s;
 
 -- to_submit --
--- What has a due tick without a task.
+-- Schedules with a due tick without a task.
 select {columns}
   from schedules s
  where s.removed_at is null and s.pending is not null

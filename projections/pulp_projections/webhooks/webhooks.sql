@@ -37,7 +37,7 @@ insert into subscription_events (record_offset, subscription_id, event_id, type,
 values (%(record_offset)s, %(subscription_id)s, %(event_id)s, %(type)s, %(broker_time)s, %(actor)s, %(effect)s, %(event)s);
 
 -- begin_progress --
--- No row: the subscription has its place already, as where the tables are filled again.
+-- No row: the subscription already has its place, for example when the tables are filled again.
 insert into subscription_progress (subscription_id, topic_id, placed_by)
 values (%(subscription_id)s, %(topic_id)s, %(record_offset)s)
 on conflict do nothing returning epoch;
@@ -63,7 +63,7 @@ select %(subscription_id)s, n - 1, next_offset from unnest(%(offsets)s::bigint[]
 update subscription_progress set failures = 0, retry_at = null where subscription_id = %(subscription_id)s;
 
 -- forget_secrets --
--- Those that sign nothing any more; one that was just written belongs to an event that is not projected yet.
+-- Secrets that sign nothing any more; one that was just written belongs to an event that is not projected yet.
 delete from subscription_secrets
  where subscription_id = %(subscription_id)s and secret_id <> all (%(kept)s::uuid[])
    and (%(is_removed)s or created_at < now() - interval '1 hour');
@@ -129,7 +129,8 @@ values (%(secret_id)s, %(subscription_id)s, %(secret)s);
 select secret_id, secret from subscription_secrets where secret_id = any (%(secret_ids)s);
 
 -- waiting --
--- Of each subscription: how many events of the log are behind its place, and when the broker took the first of them.
+-- For each subscription: how many events of the log are after its place, and when the broker received the first of
+-- them.
 select s.name, s.state, s.reason,
        coalesce(sum(p.next_offset - c.next_offset) filter (where p.next_offset > c.next_offset), 0)::bigint,
        extract(epoch from now() - min(e.broker_time))::float8,
@@ -199,7 +200,7 @@ update subscription_deliveries
  where event_id = %(event_id)s and partition is null and outcome = 'pending';
 
 -- prune --
--- All but the latest deliveries; what is tried again stays.
+-- All but the latest deliveries; deliveries that are being retried stay.
 delete from subscription_deliveries
  where subscription_id = %(subscription_id)s and outcome not in ('retried', 'pending')
    and (last_at, delivery_id) <= (select last_at, delivery_id from subscription_deliveries
@@ -207,7 +208,7 @@ delete from subscription_deliveries
                                    order by last_at desc, delivery_id desc offset %(most)s limit 1);
 
 -- origins --
--- What the filters of subscriptions ask about tasks, and whose they are.
+-- What the filters of subscriptions need to know about tasks, and who owns them.
 select t.task_id, t.operation, t.group_id, t.created_by, t.exclusive_resources || t.shared_resources from tasks t
  where t.task_id = any (%(task_ids)s);
 

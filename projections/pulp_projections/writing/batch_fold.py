@@ -20,7 +20,7 @@ from pulp_projections.writing.target import Place
 
 
 class BatchFold:
-    """A batch with its fold: its rows of the history, made on demand or ahead of it, and its changes.
+    """A batch with its fold: its rows of the history, created on demand or ahead of time, and its changes.
 
     `task_ids` are the tasks that the batch may be about, `known` those of them that exist before it, `parked` the
     tasks that are parked. If it comes `after` a batch that is not written yet, `known` is the state before that one,
@@ -125,5 +125,6 @@ class BatchWriter(Protocol):
     """A way to write a batch into Postgres."""
 
     async def write(self, connection: AsyncConnection, place: Place, batch: BatchFold) -> Changes:
-        """Write the rows of the batch and its position, or nothing; what the batch changed. Raises `OutOfPlace`."""
+        """Write the rows of the batch and its position, or nothing; returns what the batch changed. Raises
+        `OutOfPlace`."""
         ...

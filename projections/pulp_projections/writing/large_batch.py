@@ -72,7 +72,7 @@ async def write_rows(connection: AsyncConnection, batch: BatchFold, *, are_lette
 
     `are_letters_sent` marks dead letters as sent already: a rebuild sends none.
     """
-    # The history is sent while it is made, so that Postgres writes the first rows while later ones are folded.
+    # The history is sent while it is created, so that Postgres writes the first rows while later ones are folded.
     parts = batch.history()
     await _copy(connection, _SQL["copy_history"], iter(lambda: b"".join(islice(parts, _PARTS_AT_ONCE)), b""))
     changes = batch.changes()

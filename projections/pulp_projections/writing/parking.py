@@ -54,7 +54,7 @@ def task_of(record: Record) -> UUID | None:
 
 
 class Parking:
-    """The parked tasks of one partition while a batch is folded, and what the batch changes in the dead letters."""
+    """The parked tasks of one partition while a batch is folded, and the batch's changes to the dead letters."""
 
     def __init__(self, before: Parked) -> None:
         self.tasks: Final[dict[bytes, Sequence[DeadLetter]]] = dict(before) if before else {}
@@ -97,7 +97,7 @@ class Parking:
             self._put(parks)
 
     def take(self, key: bytes, offset: int) -> list[DeadLetter]:
-        """The records of a parked task, which goes on; none if it is not the record at the offset that parks it."""
+        """Release a parked task, and return its records; none if the record at the offset does not park it."""
         found = self.tasks[key]
         if found[0].record.offset != offset:
             return []

@@ -14,7 +14,7 @@ select set_config('search_path', %(schema)s || ', public', false), set_config('s
 
 -- fence --
 -- No row means that the position is not the expected one: another processor owns the partition, or a task was healed
--- meanwhile, and what the projector remembers of tasks may be wrong.
+-- meanwhile, and the projector's cached tasks may be wrong.
 update positions set next_offset = %(end)s where partition = %(partition)s and next_offset = %(expected)s
    and heals = %(heals)s
 

@@ -1,4 +1,4 @@
-"""Rows for COPY: of tasks, of what has changed in tasks, of the resources that they use, and of their causes."""
+"""Rows for COPY: tasks, changes of tasks, the resources that they use, and their causes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -31,7 +31,7 @@ _FIXED: Final[dict[SqlType, tuple[str, str]]] = {
     "boolean": ("?", "{}"),
     "timestamptz": ("q", "microseconds({})"),
 }
-"""For the types whose values all have one length: the format for `struct`, and the expression for what is packed."""
+"""For the types whose values all have one length: the format for `struct`, and the expression for the packed value."""
 _ENCODERS: Final[dict[SqlType, Callable[[Any], bytes]]] = {
     "uuid": field.uuid,
     "text": field.text,

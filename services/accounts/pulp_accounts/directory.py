@@ -15,7 +15,7 @@ _SQL: Final = load("pulp_accounts", "directory.sql")
 
 
 class ListedUser(NamedTuple):
-    """A user. Of a removed user, only the name is known."""
+    """A user. For a removed user, only the name is known."""
 
     name: str
     role: Role | None

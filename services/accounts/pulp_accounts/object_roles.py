@@ -63,18 +63,18 @@ async def of_user(connection: AsyncConnection, of: Roled, user: str) -> set[Obje
 
 
 async def unknown_users(connection: AsyncConnection, names: Sequence[str]) -> list[str]:
-    """Those of the names that no user has."""
+    """The names among these that no user has."""
     statement = _SQL[ObjectKind.TASK]["unknown_users"]
     return [name for (name,) in await (await connection.execute(statement, {"names": list(names)})).fetchall()]
 
 
 async def add(connection: AsyncConnection, of: Roled, role: ObjectRole, users: Sequence[str]) -> list[str]:
-    """Give users a role on an object; those who did not have it."""
+    """Give users a role on an object; returns those who did not have it."""
     return await _change(connection, "add", of, role, users)
 
 
 async def remove(connection: AsyncConnection, of: Roled, role: ObjectRole, users: Sequence[str]) -> list[str]:
-    """Take a role on an object away from users; those who had it."""
+    """Remove a role on an object from users; returns those who had it."""
     return await _change(connection, "remove", of, role, users)
 
 

@@ -1,4 +1,4 @@
-"""Quotas in Postgres: those of single users, and how much users have used."""
+"""Quotas in Postgres: the quotas of single users, and how much users have used."""
 
 from typing import Final, NamedTuple
 
@@ -21,7 +21,7 @@ class UserQuota(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What was taken from a bucket, 0 if it held less than the least amount asked for, and what is left in it."""
+    """The amount taken from a bucket, 0 if it held less than the minimum requested, and what is left in it."""
 
     granted: float
     left: float

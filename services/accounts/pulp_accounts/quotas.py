@@ -28,7 +28,7 @@ class Quota(Struct, frozen=True, kw_only=True):
     rate: float | None = None
     """Submissions per second, in all API processes together."""
     burst: int | None = None
-    """Submissions at once after a pause; by default those of ten seconds at `rate`."""
+    """Submissions at once after a pause; by default as many as ten seconds allow at `rate`."""
     bytes: float | None = None
     """Bytes of submissions per second, in all API processes together; those of a minute may come at once."""
     size: int | None = None

@@ -1,5 +1,5 @@
 -- end_old --
--- The expired ones of all users, and of this user the oldest beyond `most`, less the one that begins.
+-- The expired ones of all users, and this user's oldest beyond `most`, not counting the one that begins.
 delete from sessions
  where expires_at <= now()
     or session_hash in (select session_hash from sessions where user_name = %(user)s

@@ -24,7 +24,7 @@ _LONGEST_NAME: Final = 100
 
 
 class TokenConflict(PulpError):
-    """A new token is refused: another one has the name, or there are too many."""
+    """A new token is refused: the name is taken, or there are too many tokens."""
 
 
 class BearerToken(NamedTuple):

@@ -1,5 +1,5 @@
 -- forget_old --
--- What ended long ago; and the name of an expired token is free again.
+-- Tokens that ended long ago; the name of an expired token is free again.
 with ended as (delete from tokens where least(expires_at, revoked_at) < now() - interval '30 days')
 update tokens set revoked_at = expires_at
  where user_name = %(user)s and name = %(name)s and revoked_at is null and expires_at <= now()

@@ -20,7 +20,7 @@ update users set password_hash = %(password_hash)s, issuer = null, changed_at = 
 update users set role = %(role)s, changed_at = now() where name = %(name)s returning name;
 
 -- other_admins --
--- Without those of an issuer, which may be away.
+-- Without those of an issuer, which may be down.
 select count(*) from users where role = 'admin' and issuer is null and name <> %(name)s;
 
 -- remove --

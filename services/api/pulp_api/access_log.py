@@ -1,4 +1,4 @@
-"""The access log: one line for each request that reaches the application; and what is measured of each."""
+"""The access log: one line for each request that reaches the application; and the metrics of requests."""
 
 import logging
 import time

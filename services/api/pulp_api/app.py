@@ -139,5 +139,5 @@ def build(
 
 
 def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
-    """FastAPI makes the spans of requests itself, if it is told to; otherwise it need not even ask."""
+    """FastAPI creates the spans of requests itself if configured; otherwise it need not even check."""
     return cast(TelemetryConfig, OFF if tracing is None else tracing.of_api())

@@ -127,7 +127,7 @@ class AuthenticatedCall:
         self.principal.need()
 
     def need_operator(self) -> None:
-        """Raises `Forbidden` if the user may not see to it that all tasks go on."""
+        """Raises `Forbidden` unless the user is an operator or administrator."""
         self.principal.need(Role.OPERATOR)
 
     def need_auditor(self) -> None:
@@ -234,7 +234,7 @@ class AuthenticatedCall:
         return await self.service.purger.hide(task_id, self.caller, owner=owner)
 
     async def cancel_all(self, tasks: Sequence[TaskRow], reason: str | None = None) -> None:
-        """Ask those tasks to stop that the user may cancel; returns when it is known what each request did.
+        """Ask the tasks that the user may cancel to stop; returns once the outcome of each request is known.
 
         Raises `Forbidden` if the user may cancel none of them.
         """
@@ -308,7 +308,7 @@ class AuthenticatedCall:
     async def at_least_positions(self) -> Mapping[int, int] | None:
         """Wait until the projection has reached `Pulp-Min-Position`, and return its next offsets.
 
-        It also waits for what the user has just written, though not for long. Raises `PositionNotReached`.
+        It also waits, briefly, for the user's own latest writes. Raises `PositionNotReached`.
         """
         least = self.least_positions()
         if least is not None:

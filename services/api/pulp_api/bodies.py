@@ -25,7 +25,8 @@ class BadBody(BadInput):
 
 
 def decoded(body: bytes, kind: type[T], what: str) -> T:
-    """The body as a value of the type; `what` names it in errors. Raises `BadBody`, which says what and where."""
+    """The body as a value of the type; `what` names it in errors. Raises `BadBody`, which says what is wrong and
+    where."""
     try:
         return msgspec.json.decode(body, type=kind)
     except REFUSALS as error:

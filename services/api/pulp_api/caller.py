@@ -34,8 +34,8 @@ class Caller:
     actor: str
     correlation_id: str | None
     admit: Admit | None = None
-    """Asks whether the caller's quotas allow a submission; None where no quotas apply."""
+    """Asks whether the caller's quotas allow a submission; None if no quotas apply."""
     request: RequestFacts | UnsetType = UNSET
     """What events record of the request; unset if they are written as version 1."""
     visible: Visible | None = None
-    """Asks which tasks the caller may see; None where it may see all."""
+    """Asks which tasks the caller may see; None if it may see all."""

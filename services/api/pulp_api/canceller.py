@@ -1,4 +1,4 @@
-"""Cancelling a task: append the request, learn what it did, and wait a moment for the task's end."""
+"""Cancelling a task: append the request, learn its effect, and wait a moment for the task's end."""
 
 import asyncio
 import contextlib
@@ -99,7 +99,7 @@ class Canceller:
         return cancelled
 
     async def request(self, task_ids: Sequence[UUID], caller: Caller, *, reason: str | None = None) -> None:
-        """Ask tasks to stop, and return when it is known what each request did. Some may have ended, or go on.
+        """Ask tasks to stop, and return once the outcome of each request is known. Some may have ended, or go on.
 
         Raises the log's errors, `CancelUndecided`.
         """

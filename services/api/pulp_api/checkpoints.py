@@ -33,7 +33,7 @@ class CheckpointFacts(NamedTuple):
     root: str
     """The root of its tree, in base64."""
     keys: tuple[str, ...]
-    """NAME+ID of those that have signed it."""
+    """NAME+ID of the keys that have signed it."""
     time: datetime
     """When the broker got it."""
     next_offset: int

@@ -1,4 +1,4 @@
-"""Acting on dead letters: what a command may do about one, for users of the API."""
+"""Acting on dead letters: the actions of the command, for users of the API."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -47,11 +47,11 @@ class Acted(NamedTuple):
     """As it was before."""
     appended: Position
     is_projected: bool
-    """Whether the projection has acted on it; else it will."""
+    """Whether the projection has already acted on it; otherwise it will."""
 
 
 class DeadLetters:
-    """Has records projected again, or lets their tasks go on without them."""
+    """Projects records again, or lets their tasks go on without them."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class DeadLetters:
     async def retry(
         self, position: Position, caller: Caller, *, address: str | None, method: str, reason: str | None
     ) -> Acted:
-        """Have the record projected, as `pulp-tasks dead-letters retry`; one that belongs to no task is audited by a
-        record of its own, since no event tells of it.
+        """Project the record, as `pulp-tasks dead-letters retry` does. For one that belongs to no task, it writes an
+        audit record, since no event records the action.
 
         Raises `DeadLetterNotFound`, `NotParked`, `StillUndecodable`, and the log's errors.
         """

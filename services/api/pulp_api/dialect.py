@@ -42,7 +42,7 @@ class Dialect(Protocol):
         """The request names no user, or one who has no right to do this."""
 
     def missing(self, request: Request, kind: str, name: str) -> ErrorReply:
-        """There is nothing of this kind with this name."""
+        """Nothing of this kind has this name."""
 
     def unknown_path(self, request: Request) -> Response:
         """No route takes the path."""

@@ -99,7 +99,7 @@ class Edge:
             await self._app(scope, _bounded(receive), answer)
         except BodyTooLarge:
             await _refuse(scope, receive, answer, 413, TOO_LARGE)
-        except ClientDisconnect:  # there is nobody to answer
+        except ClientDisconnect:  # nobody is left to answer
             _log.debug("the client disconnected", extra={"method": scope["method"], "path": scope["path"]})
         except asyncio.CancelledError:  # the server is stopping and its grace period is over
             if answer.is_started:
@@ -168,5 +168,5 @@ def _bounded(receive: Receive) -> Receive:
 
 
 def _correlation_id(sent: str) -> str:
-    """The client's id as it was sent if it is a GUID, else a new one: clients compare it letter by letter."""
+    """The client's id, unchanged, if it is a GUID, else a new one: clients compare it character by character."""
     return sent if _GUID.fullmatch(sent) else str(new_id())

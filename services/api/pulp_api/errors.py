@@ -24,7 +24,7 @@ class NotServed(PulpError):
 
 
 class NoSuch(PulpError):
-    """There is nothing of this kind with this name."""
+    """Nothing of this kind has this name."""
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"there is no {kind} {name!r}")

@@ -41,7 +41,7 @@ class Freshness:
             async with asyncio.timeout_at(deadline):
                 ends = await self._log.end_offsets()
         except (LogError, TimeoutError):
-            return _UNKNOWN  # reads still answer while Kafka is away, and say that they may be old
+            return _UNKNOWN  # reads still answer while Kafka is away, and say that they may be stale
         try:
             await self._positions.reach(ends, max(0.0, deadline - clock.time()))
         except ReadError:
@@ -63,7 +63,7 @@ class Freshness:
     async def fresh_connection(
         self, least: Mapping[int, int] | None
     ) -> AsyncIterator[tuple[AsyncConnection, str | None]]:
-        """A connection that shows what the log held when the call came, and the lag. `least` is as in `reach`."""
+        """A connection that shows everything the log had when the call came, and the lag. `least` is as in `reach`."""
         if least is not None:
             await self.reach(least)
         lag = await self.catch_up()

@@ -42,7 +42,7 @@ _ABSENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the page, in all encodings that there are of it."""
+    """One file of the page, in all its encodings."""
 
     media_type: str
     etag: str
@@ -66,7 +66,7 @@ class Files:
 
     @property
     def are_there(self) -> bool:
-        """Whether there is a page."""
+        """Whether the page is installed."""
         return _INDEX in self._files
 
     def at(self, path: str) -> File | None:
@@ -124,7 +124,7 @@ def _read(path: Path, folder: Path) -> File:
 
 
 def _media_type(path: Path) -> str:
-    known = {".js": "text/javascript", ".woff2": "font/woff2"}  # whatever the machine's own table says
+    known = {".js": "text/javascript", ".woff2": "font/woff2"}  # regardless of the machine's own table
     return known.get(path.suffix) or guess_type(path.name)[0] or "application/octet-stream"
 
 

@@ -136,7 +136,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
 
 
 def _told(log: TimedLog, settings: Settings, telemetry: Telemetry) -> TimedLog:
-    """The log, whose appends are measured and traced as far as these are on."""
+    """The log, whose appends are measured and traced if these are on."""
     told = MeteredTimedLog(log, telemetry.meter) if telemetry.meter.is_on else log
     if telemetry.tracing is None:
         return told

@@ -32,6 +32,6 @@ class RecentWrites:
         self._by_actor.put(actor, _Written(known, self._clock_s() + REMEMBERED_S))
 
     def of(self, actor: str) -> Mapping[int, int]:
-        """Partition → the next offset behind what the user has written; empty if that was long ago."""
+        """Partition → the next offset after the user's writes; empty if those were long ago."""
         found = self._by_actor.get(actor)
         return {} if found is None or found.ends_s < self._clock_s() else found.next_offsets

@@ -32,7 +32,7 @@ REMOVAL: Final = "remove-repository"
 _MAKING: Final = "sync"
 """The operation whose first submission creates a repository."""
 _ADOPTED_S: Final = 60.0
-"""The least interval at which a list looks for repositories without a record."""
+"""The shortest interval at which a list looks for repositories without a record."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -69,7 +69,7 @@ class ShownRepository(NamedTuple):
 
     @property
     def feed(self) -> str | None:
-        """The feed of a sync that names none; None if it has to name one."""
+        """The feed of a sync that names none; None if it must name one."""
         last = None if self.runs.sync is None else self.runs.sync.feed
         return self.record.sync_options.get("feed") or last
 
@@ -189,7 +189,7 @@ class Repositories:
     async def remove(
         self, repo_id: str, by: Editor, submit: Callable[[Submission, UUID], Awaitable[Submitted]]
     ) -> Submitted:
-        """Remove a repository's record, and submit the task that removes what it holds, behind those that still run.
+        """Remove a repository's record, and submit the task that removes its content, after its unfinished tasks.
 
         The record comes back if the task could not be submitted. Raises `NoRepository`, and what `submit` raises.
         """

@@ -135,7 +135,7 @@ async def list_v2_root(request: Request) -> Response:
 
 @outside.get("/")
 async def front(request: Request) -> Response:
-    """The front page: where the API, its documentation and its status are. A browser goes on to the live page."""
+    """The front page: where the API, its documentation and its status are. A browser is sent on to the live page."""
     has_page = live_page.installed().are_there
     if not wants_html(request):
         paths = {**_FRONT, **({"page": f"{live_page.ROOT}/"} if has_page else {})}

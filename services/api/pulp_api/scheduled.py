@@ -63,7 +63,7 @@ class ScheduledSubmitter:
         tells_origin: bool = True,
         master: MasterKeys | None = None,
     ) -> None:
-        """With `tells_origin` false, events are written as version 1; `master` keys wrap those of personal data."""
+        """With `tells_origin` false, events are written as version 1; `master` keys wrap the keys of personal data."""
         self._personal = PersonalArguments(connect, master)
         self._log, self._freshness, self._connect = log, freshness, connect
         self._request = BY_SCHEDULE if tells_origin else UNSET

@@ -75,7 +75,7 @@ class BadSchedule(BadInput):
 
 
 class ScheduleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request: what is left out keeps its value, or its default in a new schedule."""
+    """The body of a request: a field left out keeps its value, or has its default in a new schedule."""
 
     name: Name | UnsetType = UNSET
     task_name: Name | UnsetType = UNSET
@@ -279,7 +279,7 @@ class Schedules:
             effect = await self._append(schedule_id, data, principal, correlation_id)
             if effect == ScheduleReason.NAME_TAKEN:
                 raise BadSchedule("name", "This field must be unique.")
-            if effect != ScheduleReason.STALE:  # else somebody has changed it meanwhile: change that
+            if effect != ScheduleReason.STALE:  # otherwise somebody has changed it meanwhile: change that version
                 return await self.get(schedule_id)
         raise LogUnavailable(f"schedule {schedule_id} is changed by others all the time: try again later")
 
@@ -300,7 +300,7 @@ class Schedules:
         ]
 
     async def _sealed(self, schedule_id: UUID, definition: Definition) -> Definition:
-        """The definition with personal arguments encrypted for this schedule: nothing else may be written."""
+        """The definition with personal arguments encrypted for this schedule; no other form may be written."""
         body = submission_of_schedule(definition.task)
         return _with_arguments(definition, await self._submitter.sealed(body, schedule_id))
 

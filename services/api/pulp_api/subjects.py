@@ -24,7 +24,7 @@ from pulp_projections.personal.master import KeysUnusable, MasterKeys
 from pulp_api.logins.auth import Connect
 
 Tell = Callable[[AuditRecord], Awaitable[None]]
-"""Appends a record to the audit and waits until it is there. Raises `LogError`, `EventTooLarge`."""
+"""Appends a record to the audit and waits until it is stored. Raises `LogError`, `EventTooLarge`."""
 _LOOK_S: Final = 30.0
 _log = logging.getLogger("pulp.audit")
 
@@ -57,7 +57,7 @@ class Subjects:
         self._keys = SubjectKeys(master or MasterKeys())
 
     async def page(self, *, is_erased: bool | None, limit: int, offset: int) -> tuple[list[Subject], int]:
-        """A page of the subjects, newest first, and how many there are."""
+        """A page of the subjects, newest first, and their number."""
         async with self._connect() as connection:
             return await keys.list_subjects(connection, is_erased=is_erased, limit=limit, offset=offset)
 
@@ -109,7 +109,7 @@ class Subjects:
                 await keys.told(connection, found.key_id)
 
     async def keep_telling(self) -> None:
-        """Tell what a process that was killed, or Kafka's absence, has left behind; never ends."""
+        """Write the audit records that a killed process, or Kafka's absence, has left pending; never ends."""
         while True:
             try:
                 await self.tell()

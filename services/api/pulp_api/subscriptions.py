@@ -63,7 +63,7 @@ _WHO: Final = (Role.SUBMITTER, Role.OPERATOR)
 
 
 class NoSubscription(NoSuch):
-    """No subscription has this id, or it was removed, or it is another user's."""
+    """No subscription has this id, or it was removed, or it belongs to another user."""
 
     def __init__(self, subscription_id: UUID | str) -> None:
         super().__init__("subscription", str(subscription_id))
@@ -163,7 +163,7 @@ class Subscriptions:
         return await self._change(subscription_id, SubscriptionPaused(), principal, correlation_id)
 
     async def resume(self, subscription_id: UUID, principal: Principal, *, correlation_id: str | None) -> Webhook:
-        """Deliver again, from where it stopped. Raises as `pause`."""
+        """Resume deliveries from where they stopped. Raises as `pause`."""
         return await self._change(subscription_id, SubscriptionResumed(), principal, correlation_id)
 
     async def redeliver(
@@ -230,7 +230,7 @@ class Subscriptions:
         return await self.get(subscription_id, principal)
 
     async def _start(self, text: str) -> Start:
-        """Raises `BadSubscription` for a text that is no start, or a place that the log does not have."""
+        """Raises `BadSubscription` for a text that is not a start, or a place that the log does not have."""
         try:
             start = parse_start(text)
         except BadInput as error:
@@ -250,7 +250,7 @@ class Subscriptions:
         return Start(topic_id=self._topic_id, offsets=Cursor.at(self._topic_id, found).offsets)
 
     async def _first_parked(self, webhook: Webhook) -> Start:
-        """The place of now, and before it what is parked. Raises `BadSubscription` if nothing is."""
+        """The current place, moved back to the first parked event. Raises `BadSubscription` if nothing is parked."""
         ends = await self._tasks.end_offsets()
         async with self._connect() as connection:
             progress = (await progress_of(connection, [webhook.subscription_id])).get(webhook.subscription_id)

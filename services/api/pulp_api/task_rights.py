@@ -23,9 +23,9 @@ _SEEING_ALL: Final = _ALL | {Role.AUDITOR}
 class TaskRights:
     """The rights of users on single tasks and schedules.
 
-    Everybody may see all of them, unless `is_scoped`: then viewers and submitters see those that they have made, and
-    those on which they were given a role. Administrators and operators see all, and cancel all tasks; auditors see
-    all; administrators change all schedules.
+    Everybody may see all of them, unless `is_scoped`: then viewers and submitters see those that they created, and
+    those on which they have a role. Administrators and operators see all, and cancel all tasks; auditors see all;
+    administrators change all schedules.
     """
 
     def __init__(self, connect: Connect, *, is_scoped: bool) -> None:
@@ -56,7 +56,7 @@ class TaskRights:
         return self._sees_all(principal) or bool(await self._roles(principal, roled_schedule(schedule)))
 
     async def may_change_schedule(self, principal: Principal, schedule: Schedule) -> bool:
-        """Administrators may change and remove any schedule, and give roles on it, submitters those that they own."""
+        """Administrators may change and remove any schedule, and give roles on it; submitters only their own."""
         return principal.role is Role.ADMIN or await self._owns(principal, roled_schedule(schedule))
 
     def _sees_all(self, principal: Principal) -> bool:
@@ -90,15 +90,15 @@ class TaskRights:
         return set(found)
 
     async def may_cancel(self, principal: Principal, task: TaskRow) -> bool:
-        """Operators and administrators may cancel any task, submitters those that they own."""
+        """Operators and administrators may cancel any task; submitters only their own."""
         return principal.role in _ALL or await self._owns(principal, roled_task(task))
 
     def may_purge(self, principal: Principal, task: TaskRow) -> bool:
-        """Operators and administrators may purge any task, submitters those that they have submitted."""
+        """Operators and administrators may purge any task; submitters only those that they submitted."""
         return principal.role in _ALL or (principal.role is Role.SUBMITTER and task.created_by == principal.actor)
 
     async def may_give_roles(self, principal: Principal, task: TaskRow) -> bool:
-        """Administrators may give roles on any task, submitters on those that they own."""
+        """Administrators may give roles on any task; submitters only on their own."""
         return principal.role is Role.ADMIN or await self._owns(principal, roled_task(task))
 
     async def _owns(self, principal: Principal, of: Roled) -> bool:

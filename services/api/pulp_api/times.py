@@ -24,7 +24,7 @@ def time_of(text: str) -> datetime | None:
 
 
 def zoned_time(name: str, text: str) -> datetime:
-    """Parse the parameter `name`, which has to name its zone. Raises `BadInput`."""
+    """Parse the parameter `name`, which must name its zone. Raises `BadInput`."""
     time = time_of(text)
     if time is None or time.tzinfo is None:
         raise BadInput(f"{name}={text}: a time with its zone is expected, such as 2026-11-24T12:00:00Z")

@@ -37,7 +37,7 @@ class ArchiveDamaged(ArchiveError):
 
 
 class ArchiveIncomplete(ArchiveError):
-    """The archive lacks records that are nowhere else, as those before Kafka begins."""
+    """The archive lacks records that are nowhere else, such as those before Kafka begins."""
 
 
 class ArchiveInUse(ArchiveError):

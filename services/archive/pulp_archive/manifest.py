@@ -15,13 +15,13 @@ ENDING: Final = ".parquet"
 
 
 class ArchivedSpan(Struct, frozen=True, kw_only=True):
-    """A file, and what it holds: all records from offset `begin` up to, not including, `next`."""
+    """A file, which holds all records from offset `begin` up to, not including, `next`."""
 
     file: str
     begin: int
     next: int
     records: int
-    """Fewer than offsets, where Kafka has gaps."""
+    """The number of records; fewer than offsets if Kafka has gaps."""
     first_ms: int | None
     """The broker's time of the first record; None without one."""
     last_ms: int | None
@@ -30,7 +30,7 @@ class ArchivedSpan(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def name(cls, begin: int, next_offset: int, digest: str) -> str:
-        """The name of a file. Two writers of the same span overwrite nothing of each other."""
+        """The name of a file. Two writers of the same span do not overwrite each other's files."""
         return f"{begin:020}-{next_offset:020}-{digest[:12]}{ENDING}"
 
 

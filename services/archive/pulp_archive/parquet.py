@@ -13,7 +13,7 @@ from pulp_archive.errors import ArchiveUnusable
 
 GROUP_RECORDS: Final = 5000
 GROUP_BYTES: Final = 8 << 20
-"""A row group ends with the record that makes it so large; so much is encoded at once."""
+"""A row group ends with the record that makes it this large, which is also how much is encoded at once."""
 
 
 class NotRecords(Exception):
@@ -60,7 +60,7 @@ def _library() -> _Library:
 
 
 class RecordsFile:
-    """Encodes records into the bytes of a file. Raises `ArchiveUnusable` where the library is missing."""
+    """Encodes records into the bytes of a file. Raises `ArchiveUnusable` if the library is missing."""
 
     def __init__(self) -> None:
         self._library = _library()

@@ -27,7 +27,7 @@ class ArchiveStore(Protocol):
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file so that it is there whole or not at all. Raises `OSError`."""
+        """Write a file completely or not at all. Raises `OSError`."""
         ...
 
     def names(self, folder: str) -> list[str]:

@@ -61,10 +61,11 @@ def write(
     span_records: int = SPAN_RECORDS,
     span_bytes: int = SPAN_BYTES,
 ) -> Iterator[ArchiveAddition]:
-    """Archive what Kafka has beyond the archive, up to its present end, and yield each partition when it is done.
+    """Archive what Kafka has beyond the archive, up to its current end, and yield each partition when it is done.
 
-    With `until_ms` it leaves out the first record with this broker time or a later one, and all behind it. It reads
-    Kafka alone, and in memory is one file. Killed at any moment, it goes on behind the last whole file.
+    With `until_ms` it leaves out the first record with this broker time or a later one, and all after it. It reads only
+    Kafka, and holds one file in memory. If it is killed at any moment, the next run continues after the last complete
+    file.
 
     Raises `ArchiveIncomplete` if Kafka has deleted records that are not archived, `ArchiveUnwritable`,
     `ArchiveDamaged`, `ArchiveInUse`, `ArchiveUnusable`, `ArchiveAway`, `LogUnavailable`.
@@ -101,7 +102,7 @@ def begun(store: ArchiveStore, info: admin.TopicInfo, partition: int) -> Manifes
 
 
 class SpanWriter:
-    """Adds to one partition. One process alone may do so in a folder."""
+    """Adds to one partition. Only one process may do so in a folder."""
 
     def __init__(
         self,
@@ -169,7 +170,7 @@ class SpanWriter:
                 self._save(start, record.offset + 1, file, first, last)
                 start = record.offset + 1
                 file, first, last = RecordsFile(), None, None
-        if start < end:  # also without a record: where Kafka has a gap up to its end
+        if start < end:  # also without a record, if Kafka has a gap up to its end
             self._save(start, end, file, first, last)
 
     def _save(self, begin: int, next_offset: int, file: RecordsFile, first: Record | None, last: Record | None) -> None:

@@ -119,7 +119,8 @@ async def _serve(
 
 
 async def _check_archive(settings: Settings) -> None:
-    """Raises `PreconditionFailed` if Kafka has deleted what the archive does not hold, unless that is let pass."""
+    """Raises `PreconditionFailed` if Kafka has deleted records that the archive does not hold, unless the settings let
+    that pass."""
     if settings.archive is None:
         return
     for finding in (found := await asyncio.to_thread(reach.look, settings.archive, settings.kafka, settings.topics)):
@@ -186,7 +187,7 @@ async def _run(
         for task in (*tasks, waiting):
             task.cancel()
         ended = asyncio.gather(*tasks, waiting, return_exceptions=True)
-        try:  # beside the services' ends: others wait for the partitions as well as for the dispatcher's lease
+        try:  # alongside the services' ends: others wait for the partitions as well as for the dispatcher's lease
             await app.close_writers()
             await shutdown.stop(app, _STOP_S, give_up)
         finally:

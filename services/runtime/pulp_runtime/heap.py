@@ -12,9 +12,9 @@ _LARGE_BYTES: Final = 524_288  # above the 262,144 that asyncio allocates per re
 def keep_heap_small() -> None:
     """Make all threads share one heap, without large blocks. Call it before any thread starts. Only for glibc.
 
-    glibc gives each thread an arena, and what it allocated there no other thread can use, also once it is free: batches
-    of records, read by one thread and written by another, made a process twice as large. Large blocks get own pages
-    only until the first one is freed; later ones lie in the heap, where small blocks keep it from shrinking.
+    glibc gives each thread an arena, and no other thread can use memory from it, even once it is free: batches of
+    records, read by one thread and written by another, made a process twice as large. Large blocks get their own pages
+    only until the first one is freed; later ones are in the heap, where small blocks keep it from shrinking.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

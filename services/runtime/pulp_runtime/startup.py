@@ -25,7 +25,7 @@ from pulp_runtime.preconditions.connections import COMMAND, Needs, Room
 T = TypeVar("T")
 _ATTEMPT_S: Final = 3.0
 _HELD: Final = 1
-"""The connection that looks; it is closed before the process opens its own."""
+"""The connection for the checks; it is closed before the process opens its own."""
 _log = logging.getLogger("pulp.startup")
 
 

@@ -21,9 +21,8 @@ class TickSubmitter(Protocol):
     async def submit(self, schedule: Schedule, tick: datetime) -> UUID | None:
         """Submit the task of a pending tick as the schedule's author, and return its id once it is durable.
 
-        None if the tick is not pending any more; then nothing was written. The same tick makes one task, however often
-        it is submitted. Raises `TickRefusal`; and `psycopg.Error`, `LogError` or `ReadError` if it has to be tried
-        again.
+        None if the tick is no longer pending; then nothing was written. A tick creates one task, however often it is
+        submitted. Raises `TickRefusal`; and `psycopg.Error`, `LogError` or `ReadError` if it must be tried again.
         """
         ...
 

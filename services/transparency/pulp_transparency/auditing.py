@@ -145,7 +145,7 @@ def _opened(ring: KeyRing, report: LogReport, note: KeptCheckpoint) -> Checkpoin
 
 
 def _check_tiles(report: LogReport, tree: LogTree, root: bytes) -> bool:
-    """Whether the tiles are those of the checkpoint."""
+    """Whether the tiles match the checkpoint."""
     fault = next(tree.faults(), None)
     if fault is None and tree.root() == root:
         return True
@@ -230,9 +230,9 @@ def _compare_roots(
     *,
     may_end: bool,
 ) -> None:
-    """Without tiles that can be trusted: whether the records are those of each checkpoint.
+    """Without trustworthy tiles: whether the records match each checkpoint.
 
-    If they may end, checkpoints of more records say nothing.
+    If the records may end earlier, checkpoints of more records prove nothing.
     """
     wanted = sorted([*((checkpoint, note.place) for note, checkpoint in others), (own, "its own checkpoint")])
     tree, right, offset = merkle.Frontier(), 0, None

@@ -52,7 +52,7 @@ def first_difference(logged: Iterable[LogEntry], found: Iterable[LogEntry], star
 
 
 def _difference(index: int, logged: Sequence[LogEntry], found: Sequence[LogEntry]) -> RecordDifference:
-    """What happened where the two differ at once."""
+    """The difference, if the two differ at the first entry."""
     entry = logged[0]
     if not found:
         return RecordDifference(Kind.CUT_OFF, index, entry.offset, "no record is there, nor after it")

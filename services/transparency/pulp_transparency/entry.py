@@ -19,7 +19,7 @@ ENTRY_BYTES: Final = _ENTRY.size
 
 
 class LogEntry(NamedTuple):
-    """What the log holds of a record: where it is, when the broker took it, and the digest of its contents."""
+    """What the log has of a record: where it is, when the broker received it, and the digest of its contents."""
 
     partition: int
     offset: int

@@ -40,7 +40,7 @@ class UnknownKey(NoteError):
 
 
 class RetiredKey(NoteError):
-    """The key that has signed the checkpoint had been replaced before the log was so long."""
+    """The key that signed the checkpoint was replaced before the log was that long."""
 
 
 class SignatureWrong(NoteError):

@@ -205,7 +205,7 @@ class LogFollower:
             _log.warning("the status cannot be written: %s", error, extra={"file": str(self._folder / STATUS)})
 
     def _lag(self) -> dict[int, int]:
-        """How many records of each partition are still to be read; empty while Kafka does not tell."""
+        """How many records of each partition are still to be read; empty while Kafka does not answer."""
         try:
             return self._unread()
         except LogError as error:

@@ -59,7 +59,9 @@ class History:
                 yield row_of(record, is_letter=record.offset in letters)
 
         rows = self.rows(partition)
-        if stop < projected:  # rows behind the end of the records may be sound; behind what is projected none is
+        if (
+            stop < projected
+        ):  # rows after the end of the records may be sound; rows after the projected position are not
             rows = takewhile(lambda row: row.offset < stop, rows)
         difference = first_difference(expected(), rows)
         if difference is None and (row := next(rows, None)) is not None:

@@ -1,7 +1,7 @@
 """Keys: the private one that signs, and the ring of public ones, each with the span of the log that it may sign.
 
-A checkpoint has no time that could be trusted, so a span is told in sizes of the log: a key signs from the size at
-which it replaced the one before it, up to the size at which the next one replaces it.
+A checkpoint has no trustworthy time, so a span is given in sizes of the log: a key signs from the size at which it
+replaced its predecessor, up to the size at which its successor replaces it.
 """
 
 import json
@@ -19,7 +19,7 @@ _FORMAT: Final = "pulp-tasks/keys/v1"
 
 
 class RingKey(NamedTuple):
-    """A public key. `after` are the sizes, by partition, at which it replaced the key before it; else 0."""
+    """A public key. `after` are the sizes, by partition, at which it replaced its predecessor; else 0."""
 
     verifier: Verifier
     after: Mapping[int, int]
@@ -144,7 +144,7 @@ class KeyRing(NamedTuple):
 
 
 def read_signer(path: Path) -> NoteSigner:
-    """The private key of a file. Raises `KeyFault`, also where others may read it."""
+    """The private key of a file. Raises `KeyFault`, also if others may read it."""
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)

@@ -155,7 +155,7 @@ def _complete(hashes: Sequence[bytes]) -> bytes:
 
 
 class Frontier:
-    """A tree that only grows: what is needed to add leaves, and to know the root."""
+    """A tree that only grows: the hashes needed to add leaves and to compute the root."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -90,7 +90,7 @@ class CheckpointOutbox:
             self._changed.notify()
 
     def close(self, timeout_s: float) -> None:
-        """Try once more what waits, for at most so long. What is left is sent at the next start."""
+        """Retry pending deliveries, for at most this long. Any that remain are sent at the next start."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()

@@ -1,7 +1,7 @@
 """Writes the log of one partition: tiles first, then the checkpoint that covers them.
 
-A tile depends on nothing but the records, so it may be written again after a crash: the checkpoint alone says how far
-the log is.
+A tile depends only on the records, so it may be written again after a crash: only the checkpoint says how far the log
+is.
 """
 
 import os
@@ -21,13 +21,13 @@ _MANY: Final = 50
 
 
 class PartitionLog:
-    """Appends entries, and writes checkpoints. One process alone may do so in a folder."""
+    """Appends entries, and writes checkpoints. Only one process may do so in a folder."""
 
     def __init__(self, path: Path, resumed: Checkpoint, published: Checkpoint | None = None) -> None:
-        """Go on from the folder's own checkpoint, whose signature the caller has checked.
+        """Continue from the folder's own checkpoint, whose signature the caller has checked.
 
-        `published` is a checkpoint that others have: the log signs nothing before it is as long, and nothing that
-        contradicts it. Raises `TileFault` if the tiles are not those of the checkpoint, and `LogForked`.
+        `published` is a checkpoint that others have: the log signs nothing until it is as long, and nothing that
+        contradicts it. Raises `TileFault` if the tiles do not match the checkpoint, and `LogForked`.
         """
         self._path = path
         self._origin = resumed.origin
@@ -149,7 +149,7 @@ class PartitionLog:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file in whole, or not at all; it is on disk afterwards."""
+    """Write a file completely or not at all; it is on disk afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + _DRAFT)
     draft.write_text(text, encoding="utf-8")

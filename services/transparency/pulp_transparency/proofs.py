@@ -54,7 +54,7 @@ class Inclusion:
             raise ProofWrong(f"not a proof of inclusion: {error}") from error
 
     def text(self) -> str:
-        """The file. Its extra data is the entry, which the checker computes anew from the record."""
+        """The file. Its extra data is the entry, which the checker recomputes from the record."""
         lines = [_INCLUSION, f"extra {_text(self.entry)}", f"index {self.index}", *map(_text, self.path)]
         return "\n".join(lines) + "\n\n" + self.note
 

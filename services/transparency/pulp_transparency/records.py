@@ -26,7 +26,7 @@ class Records(Protocol):
         ...
 
     def end(self, partition: int) -> int | None:
-        """The offset from which on nothing is kept by design; None if all of the log has to be there."""
+        """The offset from which nothing is kept by design; None if all of the log must exist."""
         ...
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
@@ -67,10 +67,10 @@ class KafkaRecords:
 
 
 class ArchivedRecords:
-    """An archive, and then Kafka from where it ends; without Kafka the archive alone.
+    """An archive, and then Kafka from where it ends; without Kafka, only the archive.
 
-    A damaged file stops nothing here: its records are compared as far as they can be read, so that the first one that
-    was altered can be named.
+    A damaged file does not stop it: its records are compared as far as they can be read, so that the first altered one
+    can be named.
     """
 
     def __init__(self, archive: Archive, kafka: KafkaRecords | None = None) -> None:

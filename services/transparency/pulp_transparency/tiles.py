@@ -79,7 +79,7 @@ class TileFolder:
             raise TileFault(f"{self.path / CHECKPOINT} is not text: it was altered", CHECKPOINT) from error
 
     def read(self, tile: Tile) -> bytes:
-        """The bytes of a tile; of the full one where the partial one is gone. Raises `TileFault`."""
+        """The bytes of a tile, or of the full one if the partial one is gone. Raises `TileFault`."""
         for each in (tile, tile._replace(width=WIDTH)):
             try:
                 data = (self.path / each.path).read_bytes()
@@ -135,7 +135,7 @@ class TileFolder:
 
 
 class LogTree:
-    """A log as its tiles say, at one size."""
+    """A log according to its tiles, at one size."""
 
     def __init__(self, tiles: TileFolder, size: int) -> None:
         self.tiles = tiles
@@ -188,9 +188,9 @@ class LogTree:
         return low if low < self.size and self.entry(low).offset == offset else None
 
     def faults(self) -> Iterator[TileFault]:
-        """The tiles that do not fit those above them, from the top down, and the bundles that do not fit theirs.
+        """The tiles that do not match those above them, from the top down, and the bundles that do not match theirs.
 
-        A tree without faults whose root is that of a signed checkpoint is what was signed.
+        If a tree has no faults and the root of a signed checkpoint, it is exactly what was signed.
         """
         top = max((tile.level for tile in tiles_of(self.size)), default=ENTRIES)
         for level in range(top, ENTRIES - 1, -1):

@@ -30,7 +30,7 @@ class LogTraces:
             self._waiting += 1
 
     def covered(self, partition: int, size: int) -> None:
-        """A checkpoint of so many records covers all that the log of the partition has."""
+        """A checkpoint of this many records covers everything in the partition's log."""
         for span in self._open.pop(partition, []):
             span.set({"pulp.log.size": size})
             span.end()

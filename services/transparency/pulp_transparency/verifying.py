@@ -64,7 +64,7 @@ def compare_history(conninfo: str, records: Records, found: Iterable[LogReport])
                 except RecordsFault:
                     if not report.found:
                         raise
-                    continue  # the report says already that the records cannot be read
+                    continue  # the report already says that the records cannot be read
                 if difference is not None:
                     place = str(Position(report.partition, difference.offset))
                     report.add("row", difference.kind, place, difference.what, offset=difference.offset)
@@ -147,7 +147,7 @@ def _outside(folder: Path, most: int) -> Iterator[KeptCheckpoint]:
 
 
 def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptCheckpoint]]:
-    """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for what is not one of this installation."""
+    """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for one that is not of this installation."""
     found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for file in files:
         found[partition_of_note(file, ring)].append(KeptCheckpoint(str(file), file.read_text(encoding="utf-8")))
@@ -155,7 +155,7 @@ def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptChec
 
 
 def partition_of_note(file: Path, ring: KeyRing) -> int:
-    """The partition whose log a checkpoint in a file is of, as it says itself. Raises `NoteMalformed`."""
+    """The partition whose log a checkpoint in a file covers, according to itself. Raises `NoteMalformed`."""
     try:
         origin = Checkpoint.parse(split(file.read_text(encoding="utf-8"))[0]).origin
     except (NoteMalformed, UnicodeDecodeError) as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 STATIC: Final = Path(__file__).parent / "static"
-"""The folder with `index.html` and all that it loads; each file may have a `.gz` and a `.br` beside it.
+"""The folder with `index.html` and everything that it loads; each file may have a `.gz` and a `.br` next to it.
 
-It is missing in a checkout in which the page could not be built.
+It is missing in a checkout where the page could not be built.
 """

@@ -31,7 +31,7 @@ class AsyncRun:
         surroundings: Surroundings,
         on_stuck: Callable[[], None],
     ) -> None:
-        """`on_stuck` is called when something of it goes on although it was stopped."""
+        """`on_stuck` is called if part of it goes on although it was stopped."""
         self._grace_s = max(surroundings.grace_s, _LEAST_GRACE_S)
         self._on_stuck = on_stuck
         self._context: Context[Any] = Context(

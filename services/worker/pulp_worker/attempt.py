@@ -69,7 +69,7 @@ class Tools:
     surroundings: Surroundings
     grace_s: float
     on_stuck: "Callable[[Attempt], None]"
-    """Called when an operation goes on although it was stopped."""
+    """Called if an operation goes on although it was stopped."""
     meter: Meter = NO_METER
     tracing: Tracing | None = None
 
@@ -137,7 +137,7 @@ class Attempt:
         self.feed(Observed(status, positions, self._tools.lease.is_live))
 
     def stop(self, code: ErrorCode, description: str) -> None:
-        """Ask the operation to stop, where it can; unless it succeeds meanwhile the task ends failed."""
+        """Ask the operation to stop, if it can; unless it succeeds meanwhile, the task fails."""
         self.feed(Stop(failed(code, description), is_asked=self._loaded.operation.cancellable))
 
     def kill(self, code: ErrorCode, description: str) -> None:

@@ -105,7 +105,7 @@ State = AwaitingTurn | Appending | Confirming | Running | Stopping | Finishing |
 def lets_next_begin(state: State, *, shares: bool) -> bool:
     """Whether the next task of the hold may begin: this one's end is in the log, or in the read model.
 
-    Tasks that share no resource may begin as soon as nothing of this one runs.
+    Tasks that share no resource may begin as soon as no process of this one runs.
     """
     match state:
         case Finishing():
@@ -199,7 +199,7 @@ class Stop(Struct, frozen=True):
 
     verdict: Ended
     is_asked: bool
-    """It is asked to, and killed after the grace period; if not, it is killed now."""
+    """If true, it is asked to stop, and killed after the grace period; otherwise it is killed now."""
 
 
 @final
@@ -276,7 +276,7 @@ class AppendFinished(Struct, frozen=True):
 
 @final
 class AppendAttemptFailed(Struct, frozen=True):
-    """Append `attempt-failed`, or `finished` where the next attempt would come too late."""
+    """Append `attempt-failed`, or `finished` if the next attempt would come too late."""
 
     ended: Ended
 
@@ -293,7 +293,7 @@ class RunOperation(Struct, frozen=True):
 
 @final
 class AskToStop(Struct, frozen=True):
-    """Ask the operation to stop, and tell `GraceOver` after the grace period."""
+    """Ask the operation to stop, and signal `GraceOver` after the grace period."""
 
 
 @final

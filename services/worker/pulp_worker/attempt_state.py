@@ -3,8 +3,8 @@
 AwaitingTurn ─▶ Appending ─▶ Confirming ─▶ Running ─▶ Stopping ─▶ Finishing ─▶ Gone
                                               └───────────────────────┘
 
-From every state where others have ended the attempt: Over ─▶ Gone. Where nothing of it runs and its task has not ended:
-Released ─▶ Gone. An attempt that failed, and is repeated, ends so too.
+From every state, if others have ended the attempt: Over ─▶ Gone. If nothing of it runs and its task has not ended:
+Released ─▶ Gone. So does an attempt that failed and is repeated.
 """
 
 from collections.abc import Mapping

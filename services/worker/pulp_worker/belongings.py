@@ -40,13 +40,13 @@ class Belongings:
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._calls: set[Future[Any]] = set()
-        self._threads: WeakSet[threading.Thread] | tuple[()] = ()  # made when it is needed: it costs as much as a task
+        self._threads: WeakSet[threading.Thread] | tuple[()] = ()  # created when needed: it costs as much as a task
         self._processes: list[subprocess.Popen[Any]] = []
         self._executor: ThreadPoolExecutor | None = None
         self._output: OutputLines | None = None
 
     def enter(self) -> None:
-        """From now on the current task runs the operation; what it starts belongs to the operation."""
+        """From now on the current task runs the operation; everything that it starts belongs to the operation."""
         self._owner = asyncio.current_task()
         OWNER.set(self)
 
@@ -94,7 +94,7 @@ class Belongings:
     async def end(self, grace_s: float, on_stuck: Callable[[], None]) -> None:
         """The operation has ended: returns when nothing of it is left that can be ended.
 
-        `on_stuck` is called if something is left after the time.
+        `on_stuck` is called if anything is left after the time.
         """
         if self._tasks or self._calls or self._processes or self._threads or self._executor is not None:
             timer = asyncio.get_running_loop().call_later(grace_s, self._lose_patience, on_stuck)
@@ -168,7 +168,8 @@ OWNER: Final[ContextVar[Belongings | None]] = ContextVar("pulp_operation", defau
 
 
 class OperationThreads(ThreadPoolExecutor):
-    """The loop's default executor: what operations call by `asyncio.to_thread` runs in threads of their own."""
+    """The loop's default executor: functions that operations call with `asyncio.to_thread` run in threads of their
+    own."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """See `Executor.submit`."""
@@ -195,9 +196,9 @@ def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def show_own_tasks() -> None:
-    """From now on `asyncio.all_tasks` shows an operation its own tasks alone. Once a process.
+    """From now on `asyncio.all_tasks` shows an operation only its own tasks. Call it once per process.
 
-    What cancels all tasks that there are, as programs do at their end, would else cancel the worker's.
+    Code that cancels all tasks, as programs do at their end, would otherwise cancel the worker's.
     """
 
     def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> "set[asyncio.Task[Any]]":
@@ -278,7 +279,7 @@ class Steps(Coroutine[Any, Any, Any]):
 
 
 class _StepsOfTask(Steps):
-    """`sys.exit()` in a task of an operation ends the operation, where it would end the worker's loop."""
+    """`sys.exit()` in a task of an operation ends the operation instead of the worker's loop."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], owner: Belongings) -> None:
         super().__init__(coro)

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _moved(descriptor: int, mode: int) -> int:
-    """What the descriptor stands for, on another one that nothing inherits; the public one is empty then."""
+    """Move the descriptor to another number that nothing inherits; the public one is then empty."""
     private = os.dup(descriptor)
     null = os.open(os.devnull, mode)
     os.dup2(null, descriptor)

@@ -43,7 +43,7 @@ class Claim(NamedTuple):
     tokens: Mapping[str, int]
     """Resource → fencing token."""
     exclusive: frozenset[str] = frozenset()
-    """Those of its resources that nobody else may use."""
+    """The resources of it that nobody else may use."""
     attempts: Attempts = Attempts()
     traceparent: str | None = None
     """The context of the span that assigned it, if it is traced."""
@@ -93,7 +93,7 @@ class Heard(NamedTuple):
 class Claims:
     """This worker's claims in Postgres. Every call raises `psycopg.OperationalError` while Postgres is away.
 
-    It listens and looks on a connection of its own, and ends and releases on the one that it is given.
+    It listens and looks on a connection of its own, and ends and releases claims on the given one.
     """
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
@@ -194,7 +194,7 @@ class Claims:
                 await connection.execute(_SQL["release"], _ids(some), prepare=True)
 
     async def release_others(self, instance_id: UUID, known: Collection[Claim]) -> None:
-        """Release what is assigned to this process without its knowledge, so that others may run it."""
+        """Release anything that is assigned to this process without its knowledge, so that others may run it."""
         values = {"worker": self._settings.name, "instance_id": instance_id, **_ids(known)}
         async with self._connection.use(self._limit_s) as connection:
             await connection.execute(_SQL["release_others"], values)
@@ -297,7 +297,7 @@ def _batches(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
 
 
 def _held(held: Sequence[Claim]) -> dict[str, object]:
-    """Each hold's reservations are those of the first of its tasks that is left."""
+    """Each hold's reservations are those of its first remaining task."""
     first = {claim.hold_id: claim for claim in sorted(held, key=lambda claim: -claim.place)}
     reserved = [(claim, *use) for claim in first.values() for use in claim.tokens.items()]
     return {

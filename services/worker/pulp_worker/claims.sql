@@ -1,8 +1,8 @@
 -- look --
--- In JSON: the server's timeline, the projection's positions, how some claims stand, and what is assigned to this worker
--- in holds that it does not know. All from one moment.
--- `limit` and `offset` keep each lateral query a look-up by key: the planner may turn a join into a read of all of a table,
--- since its statistics are from when the queue was empty. So a plan is good for as long as its connection.
+-- In JSON: the server's timeline, the projection's positions, the status of some claims, and what is assigned to this
+-- worker in holds that it does not know. All from one moment. `limit` and `offset` keep each lateral query a look-up by
+-- key: the planner may turn a join into a read of all of a table, since its statistics are from when the queue was
+-- empty. So a plan is good for as long as its connection.
 with known as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[], %(attempts)s::int[]) as k (task_id, attempt_id, attempt)
 ), known_now as (
@@ -35,7 +35,7 @@ select json_build_array(
               from assigned))::text;
 
 -- end --
--- End the claims of tasks that are final, and tell the dispatcher. Answers the attempts whose tasks are not.
+-- End the claims of final tasks, and notify the dispatcher. Returns the attempts whose tasks are not final.
 with ending as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[]) as e (task_id, attempt_id)
 ), final as (
@@ -49,7 +49,7 @@ select array(select attempt_id from ending except select attempt_id from final),
        (select pg_notify('pulp_dispatch', string_agg(distinct hold_id::text, ' ')) from gone having count(hold_id) > 0);
 
 -- release --
--- Release the claims of tasks that have not ended, and tell the dispatcher: other attempts may come.
+-- Release the claims of unfinished tasks, and notify the dispatcher: other attempts may come.
 with released as (
     update claims set released_at = now() where attempt_id = any (%(attempt_ids)s::uuid[]) and released_at is null
  returning hold_id
@@ -60,7 +60,7 @@ select pg_notify('pulp_dispatch', string_agg(distinct hold_id::text, ' ')) from 
 insert into timelines values (timeline()) on conflict do nothing;
 
 -- release_others --
--- Release what this process does not know of, and tell the dispatcher.
+-- Release everything that this process does not know, and notify the dispatcher.
 with released as (
     update claims set released_at = now()
      where worker = %(worker)s and instance_id = %(instance_id)s and released_at is null
@@ -70,12 +70,12 @@ with released as (
 select pg_notify('pulp_dispatch', hold_id::text) from released group by hold_id;
 
 -- delete_other_holds --
--- Slots that came back with a server which took over, although this process does not use them any more.
+-- Slots that came back with a server that took over, although this process no longer uses them.
 delete from holds
  where worker = %(worker)s and instance_id = %(instance_id)s and hold_id <> all (%(hold_ids)s::uuid[]);
 
 -- put_back --
--- Holds, claims and reservations that a server which took over may lack, as they were.
+-- Holds, claims and reservations that a server that took over may lack, as they were.
 with held as (
     select * from unnest(%(task_ids)s::uuid[], %(attempts)s::int[], %(attempt_ids)s::uuid[], %(partitions)s::int[],
                          %(hold_ids)s::uuid[], %(places)s::int[], %(tokens)s::text[])
@@ -101,7 +101,7 @@ select hold_id, resource, exclusive, token,
     on conflict do nothing;
 
 -- held --
--- Those of the attempts whose claims are held, with all their resources reserved.
+-- The attempts whose claims are held, with all their resources reserved.
 select c.attempt_id
   from claims c
  where c.attempt_id = any (%(attempt_ids)s::uuid[]) and c.released_at is null

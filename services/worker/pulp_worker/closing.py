@@ -15,7 +15,8 @@ from pulp_worker.claims import Claims
 
 _RETRY_S: Final = 0.5
 _LATE_S: Final = 1.0
-"""The dispatcher itself ends the claims of tasks that have succeeded. Where it has not for so long, the worker does."""
+"""The dispatcher itself ends the claims of tasks that have succeeded. If it has not done so for this long, the worker
+does."""
 _log = logging.getLogger("pulp.worker")
 
 

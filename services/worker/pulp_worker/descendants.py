@@ -33,7 +33,7 @@ def tree_of(root: int) -> list[int]:
     """The process, if it lives, and its descendants: parents before children."""
     parents = dict(_living())
     found = [root] if root in parents else []
-    for pid in found:  # grows while it is gone through
+    for pid in found:  # grows during the iteration
         found += [child for child, parent in parents.items() if parent == pid]
     return found
 
@@ -45,7 +45,7 @@ def marked(name: str, value: str) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    """End a process, if it is there."""
+    """End a process, if it exists."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
 

@@ -9,8 +9,8 @@ import msgspec
 def encode(value: object) -> bytes:
     """The value as JSON text.
 
-    Raises `TypeError` or `ValueError`, which name the place, for what JSON cannot hold: NaN and infinity, two keys that
-    become one. `RecursionError` or `OverflowError` for what is nested too deep or too large.
+    Raises `TypeError` or `ValueError`, which name the place, for values that JSON cannot hold: NaN and infinity, two
+    keys that become one. `RecursionError` or `OverflowError` for values that are nested too deep or too large.
     """
     plain = msgspec.to_builtins(value, enc_hook=_text)
     _check(plain)

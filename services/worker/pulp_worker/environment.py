@@ -9,7 +9,7 @@ from pulp_events.declared_settings import Setting
 TASK_ID: Final = "PULP_TASK_ID"
 ATTEMPT_ID: Final = "PULP_ATTEMPT_ID"
 TRACEPARENT: Final = "TRACEPARENT"
-"""The context of the attempt, where it is traced: the variable that OpenTelemetry names for processes."""
+"""The context of the attempt, if it is traced, in the variable that OpenTelemetry defines for processes."""
 SETTINGS: Final = (
     Setting(TASK_ID, "The id of the task that the operation runs for.", is_internal=True),
     Setting(ATTEMPT_ID, "The id of this attempt to run it.", is_internal=True),

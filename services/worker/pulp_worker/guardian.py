@@ -1,7 +1,8 @@
-"""The guardian of a plain operation: it watches the operation's process from outside, and ends all that is left of it.
+"""The guardian of a plain operation: it watches the operation's process from outside, and ends everything that is left
+of it.
 
-It runs no code of the operation, so it can do what that process may not: enforce the lease even if the interpreter is
-never released, report a crash, and kill what the operation has started and detached.
+It runs no code of the operation, so it can do what that process cannot: enforce the lease even if the interpreter is
+never released, report a crash, and kill detached processes of the operation.
 """
 
 import contextlib
@@ -99,7 +100,7 @@ class Guardian:
             self._until_s = self._exits_by_s = math.inf
 
     def _read(self, source: int) -> bool:
-        """Whether there was anything to read."""
+        """Whether anything was read."""
         take = self._sources.get(source)
         if take is None:
             return False
@@ -151,7 +152,7 @@ class Guardian:
             self._unsent.clear()
 
     def _reap(self) -> bool:
-        """Whether there are processes left. Orphans are children of this process as well."""
+        """Whether any processes are left. Orphans are children of this process as well."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

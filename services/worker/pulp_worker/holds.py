@@ -51,7 +51,7 @@ class Holds:
 
     @property
     def attempts(self) -> list[Attempt]:
-        """Those whose claims are not known to be ended or released."""
+        """The attempts whose claims are not known to be ended or released."""
         return list(self._attempts.values())
 
     @property
@@ -70,7 +70,7 @@ class Holds:
         return [each.claim for each in self._attempts.values() if not isinstance(each.state, AwaitingTurn)]
 
     def confirmable(self, positions: Mapping[int, int]) -> list[Claim]:
-        """The claims of attempts whose start the projection has passed: a look tells whether it took effect."""
+        """The claims of attempts whose start the projection has passed: a look shows whether the start took effect."""
         return [
             attempt.claim
             for attempt in self._attempts.values()
@@ -138,7 +138,7 @@ class Holds:
             if not self._attempts:
                 self._empty.set()
         elif isinstance(attempt.state, Released) and not attempt.state.may_follow:
-            self._withdraw(hold_id)  # else the next one would pass it over
+            self._withdraw(hold_id)  # otherwise the next one would skip it
         self._advance(hold_id)
         self._on_change()
 

@@ -21,11 +21,11 @@ from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.isolation import Call, IsolationSettings, Reply
 
 _HARD_CPU_S: Final = 5
-"""How long after SIGXCPU the kernel kills a process that goes on."""
+"""How long after SIGXCPU the kernel kills a process that continues."""
 
 
 def main() -> None:
-    """Run the call that comes on standard input, and say on standard output how it ended."""
+    """Run the call from standard input, and report its outcome on standard output."""
     die_with_parent(signal.SIGKILL)
     said = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _bound(limits: IsolationSettings) -> None:
     with contextlib.suppress(OSError):  # not on Linux
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory is short, the kernel ends this process first
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory is short, the kernel ends this process first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + _HARD_CPU_S))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))

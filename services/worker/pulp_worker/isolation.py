@@ -52,7 +52,7 @@ class IsolationSettings(Struct, frozen=True, kw_only=True):
     """Encoded."""
 
     def lowered(self, *, memory_bytes: int | None, cpu_s: int | None, total_s: float | None) -> "IsolationSettings":
-        """These bounds, or lower ones where they are given."""
+        """These bounds, or lower ones if given."""
         return IsolationSettings(
             memory_bytes=min(self.memory_bytes, memory_bytes or self.memory_bytes),
             cpu_s=min(self.cpu_s, cpu_s or self.cpu_s),
@@ -162,7 +162,7 @@ async def _converse(
     what: str,
 ) -> bytearray:
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died: its status says how
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died; its status says how
         process.stdin.write(call)
         process.stdin.write_eof()
         await process.stdin.drain()

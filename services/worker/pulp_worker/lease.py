@@ -17,7 +17,7 @@ class Lease:
         *,
         on_renewed: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`on_renewed` is told when the lease ends, by the clock, after each renewal."""
+        """`on_renewed` gets the end of the lease, by the clock, after each renewal."""
         self._seconds = seconds
         self._clock_s = clock_s
         self._on_renewed = on_renewed

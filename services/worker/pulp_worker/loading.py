@@ -77,7 +77,7 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # also a module that calls sys.exit() has to be named
+    except BaseException as error:  # a module that calls sys.exit() must be named as well
         raise OperationsNotLoaded(f"the operations of module {name} cannot be loaded: {described(error)}") from error
 
 

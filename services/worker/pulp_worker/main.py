@@ -126,7 +126,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
 
 
 def _make_storage(folder: Path) -> None:
-    """Raises `SettingsError` where operations could keep nothing in it."""
+    """Raises `SettingsError` if operations could store nothing in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,7 +182,7 @@ class ProcessStart(NamedTuple):
 
     @classmethod
     def here(cls) -> Self:
-        """As it is now."""
+        """The surroundings as they are now."""
         mask = os.umask(0)
         os.umask(mask)
         return cls(os.getcwd(), dict(os.environ), mask)

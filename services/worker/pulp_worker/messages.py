@@ -37,7 +37,7 @@ class Job(Struct, frozen=True):
 
 
 class Command(Struct, omit_defaults=True):
-    """From the worker: the task was asked to stop, the lease was renewed, or the operation has to end now."""
+    """From the worker: the task was asked to stop, the lease was renewed, or the operation must end now."""
 
     cancel: bool = False
     kill: bool = False
@@ -56,5 +56,5 @@ class Message(Struct, omit_defaults=True):
 
 
 def line(message: Job | Command | Message) -> bytes:
-    """The message as it is sent."""
+    """The message as sent."""
     return msgspec.json.encode(message) + b"\n"

@@ -103,7 +103,7 @@ def finished_for_good(
 
 
 def _told(error: OperationError, trace: str) -> Ended:
-    """A subclass may lack code and description, or hold something else there."""
+    """A subclass may lack code and description, or have other values there."""
     code, description = _attribute(error, "code"), _attribute(error, "description")
     is_final = _attribute(error, "is_final") is True
     text = text_of(description) if description is not None else None

@@ -14,8 +14,8 @@ LINE_COST: Final = 64
 
 
 class OutputLines:
-    """Turns what is printed into lines, within the bounds above for each attempt. Says once when it begins to drop
-    lines, and how many those were when it goes on or at the end."""
+    """Turns printed output into lines, within the bounds above for each attempt. It reports once when it begins to drop
+    lines, and their number when it resumes or at the end."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s

@@ -20,7 +20,7 @@ class TaskFilter(logging.Filter):
 
 
 class Attributed(io.TextIOBase):
-    """A stream whose text goes to the log, line by line, where an operation prints it; else to the stream itself."""
+    """A stream whose text goes to the log, line by line, if an operation prints it; otherwise to the stream itself."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

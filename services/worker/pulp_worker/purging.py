@@ -1,7 +1,7 @@
 """`purge-tasks`: purges all tasks that match, some at a time. Every worker offers it.
 
 It appends an event for each task and deletes nothing. The fold decides whether a task may be purged, in the order of
-the log. A purge whose worker is lost is tried again, and a further purge does as well: both find only what is left.
+the log. A purge whose worker is lost is retried, and another purge works as well: both find only the remaining tasks.
 Whatever the number of tasks, a statement reads a bounded number of them, and no more than two pages are in memory.
 """
 
@@ -31,7 +31,7 @@ from pulp_worker.settings import Settings
 _SQL: Final = load("pulp_worker", "purging.sql")
 _PIECES: Final = {name: SQL(_SQL[name]) for name in ("part", "matches")}
 MOST_AT_ONCE: Final = 500
-"""The tasks of a page: so many are read at a time, and purged once so many that match are found."""
+"""The size of a page: this many tasks are read at a time, and purged once this many matching ones are found."""
 MOST_COUNTED: Final = 10_000
 """How many tasks a statement reads that only counts."""
 _LOOK_S: Final = 0.05
@@ -42,7 +42,7 @@ _LONG_AGO: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class _Asked(NamedTuple):
-    """Who asked for the purge, and what every event of it says."""
+    """Who requested the purge, and what all its events have in common."""
 
     by: str
     correlation_id: str | None
@@ -62,7 +62,7 @@ def built_in(settings: Settings, log: Log) -> dict[str, Loaded]:
 
     @operation(PURGE_TASKS, arguments=PurgeArguments, cancellable=True, retries=_RETRIES)
     async def purge_tasks(context: Context[PurgeArguments]) -> object:
-        """Purge all tasks that ended as named: lists leave them out, and nothing of them is deleted."""
+        """Purge all tasks that ended in the named states: lists leave them out, but nothing is deleted."""
         return await purge.run(context)
 
     return {PURGE_TASKS: Loaded(purge_tasks, __name__, purge_tasks.name)}

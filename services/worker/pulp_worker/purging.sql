@@ -32,7 +32,7 @@ select l.accepted_at, l.task_id, t.task_id, t.partition
  order by t.accepted_at, t.task_id;
 
 -- own --
--- As count, of the purged tasks of one state: those that the purge's author has purged since it was asked for.
+-- Like count, for the purged tasks of one state: those that the purge's author has purged since its request.
 with part as materialized (
     select t.task_id, t.accepted_at, t.finished_at, t.created_by, t.purged_at, t.purged_by
       from tasks t
@@ -45,7 +45,7 @@ select accepted_at, task_id,
   from part order by accepted_at desc, task_id desc limit 1;
 
 -- applied --
--- How many of these events had an effect. That of a purge is the last one that a task ever has.
+-- How many of these events had an effect. A purge is the last event that ever affects a task.
 select count(*)
   from unnest(%(task_ids)s::uuid[], %(offsets)s::bigint[]) as p (task_id, last_offset)
   join tasks t using (task_id, last_offset)

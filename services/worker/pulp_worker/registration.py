@@ -69,7 +69,7 @@ class Registration:
         self._operations: Sequence[Operation] = ()
         self._declared: list[Declaration] = []
         self._outvoted: frozenset[str] = frozenset()
-        """Operations for which another declaration counts, by the last heartbeat."""
+        """Operations for which another declaration applies, by the last heartbeat."""
         self._told: dict[str, str | None] = {}
         """Operation → digest of the other declaration that was last logged."""
 
@@ -90,7 +90,7 @@ class Registration:
             alike = await self._declared_alike(connection)
             for declaration in self._declared:
                 if declaration.name not in alike:
-                    # Losing the lease alone does not make this worker newer.
+                    # Merely losing the lease does not make this worker newer.
                     await self._declare(connection, declaration, is_start=self._previous is None)
             # Every row comes from a registration, so deleting here is enough to keep the table from growing for ever.
             await connection.execute(_SQL["forget"], {"forget_s": self._settings.forget_s})
@@ -138,7 +138,7 @@ class Registration:
             await connection.execute(_SQL["listen"], self._me())
 
     async def drain(self) -> None:
-        """Nothing is assigned to this process any more, also when it has to register again."""
+        """Assign nothing to this process any more, even if it must register again."""
         self._is_draining = True
         async with self._connection.use() as connection:
             await connection.execute(_SQL["drain"], self._me())

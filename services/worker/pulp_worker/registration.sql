@@ -29,7 +29,7 @@ values (%(name)s, %(cancellable)s, %(description)s, %(resources)s, %(tags)s, %(a
 on conflict (name) do nothing;
 
 -- registered --
--- What counts of an operation, locked, and whether another worker that is alive declares just that.
+-- The declaration of an operation that applies, locked, and whether another live worker declares exactly that.
 select digest, package, version, registered_by,
        exists (select from workers w
                 where w.name <> %(worker)s and w.declarations ->> o.name = o.digest and w.stopped_at is null
@@ -44,7 +44,7 @@ update operations
  where name = %(name)s;
 
 -- heartbeat --
--- With the operations of which another declaration counts than this worker's, the time of Postgres's clock, whether
+-- Also returns the operations with a declaration other than this worker's, the time of Postgres's clock, whether
 -- anything is assigned to this process, whether it may rest, and whether it is known to listen.
 update workers w set heartbeat_at = now(), draining = %(draining)s
  where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null

@@ -1,4 +1,4 @@
-"""The process in which a plain operation runs. Everything here is the operation's own, but one descriptor."""
+"""The process in which a plain operation runs. Everything here belongs to the operation, except one descriptor."""
 
 import atexit
 import contextlib
@@ -24,7 +24,7 @@ from pulp_worker.returning import returned
 from pulp_worker.sdk import Context, Operation
 
 _LEAST_DESCRIPTOR: Final = 64
-"""Above those that a program usually gets, and may close or replace by their numbers."""
+"""Above the numbers that a program usually gets, and may close or replace."""
 _SET_BY_PYTHON: Final = {signal.SIGPIPE, signal.SIGXFSZ}
 _CHATTY: Final = ("httpx", "asyncio")
 
@@ -47,7 +47,7 @@ class Channel:
         return os.getpid() == self._pid
 
     def send(self, message: Message) -> None:
-        """Raises `RuntimeError` in a forked process, or where the operation has closed the descriptor."""
+        """Raises `RuntimeError` in a forked process, or if the operation has closed the descriptor."""
         if not self.is_ours:
             raise RuntimeError(
                 "this process was forked from the operation's own: only that one can report, so let it collect what"
@@ -81,7 +81,7 @@ class Channel:
 
 
 def run(job: Job, descriptor: int, output: int) -> Never:
-    """Become the operation's process: run it, say how it ended, and exit."""
+    """Become the operation's process: run it, report how it ended, and exit."""
     guardian = os.getppid()
     os.setsid()
     die_with_parent(signal.SIGKILL)

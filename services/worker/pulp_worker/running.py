@@ -42,7 +42,7 @@ def start(
     *,
     traceparent: str | None = None,
 ) -> Run:
-    """Start the claimed task's operation. `on_stuck` is called when something of it goes on although it was stopped.
+    """Start the claimed task's operation. `on_stuck` is called if part of it goes on although it was stopped.
 
     `traceparent` is the context that it runs in; an async operation is called within it, and needs no telling.
     """

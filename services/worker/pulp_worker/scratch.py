@@ -11,7 +11,7 @@ def folder_of(attempt_id: UUID) -> str:
     """Where it is: below TMPDIR."""
     try:
         parent = tempfile.gettempdir()
-    except FileNotFoundError:  # none can be written to: to make the folder says why
+    except FileNotFoundError:  # none is writable: creating the folder says why
         parent = os.environ.get("TMPDIR", "/tmp")
     return os.path.abspath(os.path.join(parent, f"pulp-{attempt_id}"))
 

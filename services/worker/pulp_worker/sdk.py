@@ -1,11 +1,11 @@
-"""What operations are written with.
+"""The interface for writing operations.
 
     @operation("mirror", cancellable=True, resources=[Resource("repository", "{repo_id}")])
     async def mirror(context: Context) -> object: ...
 
 An `async def` runs on the worker's event loop, a plain `def` in a child process of its own. Either gets a `Context` and
-returns a result that JSON can hold. What an operation may expect of its process and do to it, and what becomes of its
-output, its signals and what it leaves behind, is in docs/operate/operations.md.
+returns a result that JSON can hold. docs/operate/operations.md describes what an operation may expect of its process
+and do to it, and what happens to its output, its signals and anything that it leaves behind.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Context(Generic[A]):
         fetching: FetchSettings = _FETCHING,
         isolation: IsolationSettings = _ISOLATION,
     ) -> None:
-        """`is_asked`, where `cancel` is not called: looks whether somebody has asked the task to stop."""
+        """`is_asked`, if `cancel` is not called: checks whether somebody has asked the task to stop."""
         self.task_id = task_id
         self.attempt_id = attempt_id
         self.arguments = arguments
@@ -111,11 +111,11 @@ class Context(Generic[A]):
         self._send(encoded)
 
     def fetcher(self, *, connections: int = 4, verify_tls: bool = True, credential: str | None = None) -> "Fetcher":
-        """A client for HTTP, to be used in an `async with`; it keeps to the rules and bounds of the worker's settings.
+        """An HTTP client for use in an `async with`; it enforces the rules and bounds of the worker's settings.
 
-        The only way in which an operation should fetch what somebody else has named: see `pulp_worker.fetching`.
-        `credential` names a credential of the worker's (PULP_FEED_CREDENTIALS), which is sent to its own URLs alone.
-        Raises `OperationError` (`unknown-credential`, `bad-credential`), and `FetchRefused` without `verify_tls`.
+        Operations should fetch URLs from others only with it: see `pulp_worker.fetching`. `credential` names one of the
+        worker's credentials (PULP_FEED_CREDENTIALS), which is sent only to its own URLs. Raises `OperationError`
+        (`unknown-credential`, `bad-credential`), and `FetchRefused` without `verify_tls`.
         """
         # Here, as it brings httpx: 8 MiB of every worker, also of one whose operations fetch nothing.
         from pulp_worker.fetching import credentials
@@ -134,14 +134,14 @@ class Context(Generic[A]):
         cpu_s: int | None = None,
         total_s: float | None = None,
     ) -> R:
-        """Call a function of a module in a process of its own, whose memory and time are bounded: to read documents of
-        others. `returns` is the type that the result is decoded as; `what` names the work in errors, as in `reading
-        the list`.
+        """Call a function of a module in a process of its own, whose memory and time are bounded, for example to read
+        untrusted documents. The result is decoded as the type `returns`; `what` names the work in errors, as in
+        `reading the list`.
 
-        Arguments and result are what msgpack can hold: texts, numbers, bytes, lists, mappings, dataclasses and structs.
-        Bounds are those of the worker's settings, or lower. A plain operation calls it by `asyncio.run`. Raises
-        `LimitExceeded`, the `OperationError` that the function raises, and `OperationError` (`isolated-failed`) where
-        it fails in another way.
+        Arguments and result must be values that msgpack can hold: texts, numbers, bytes, lists, mappings, dataclasses
+        and structs. Bounds are those of the worker's settings, or lower. A plain operation calls it with `asyncio.run`.
+        Raises `LimitExceeded`, the `OperationError` that the function raises, and `OperationError` (`isolated-failed`)
+        if it fails in another way.
         """
         limits = self._isolation.lowered(memory_bytes=memory_bytes, cpu_s=cpu_s, total_s=total_s)
         return await isolated(function, *arguments, returns=returns, limits=limits, what=what)
@@ -192,7 +192,7 @@ class Operation:
     requires: str | None = None
     """The operation that must have succeeded, or be in progress, on the same resource."""
     retry: Retry | None = None
-    """What a submission gets that does not say itself how often its task is tried again."""
+    """The retries of a submission that does not set them itself."""
     deadline_s: int | None = None
     """The same of the time that all attempts may take together."""
 
@@ -204,7 +204,7 @@ class Operation:
 
     @property
     def is_async(self) -> bool:
-        """Whether it runs on the event loop; else it runs in a child process."""
+        """Whether it runs on the event loop; otherwise it runs in a child process."""
         return inspect.iscoroutinefunction(self.function)
 
 

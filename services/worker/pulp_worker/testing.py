@@ -47,8 +47,8 @@ async def run_operation(
 ) -> OperationOutcome:
     """Run the operation to its end. It is asked to stop at the first progress for which `cancel_when` is true.
 
-    A plain function runs in a thread, not in a process of its own. Unless `fetching` says otherwise it may fetch from a
-    server on this machine, as a test has it.
+    A plain function runs in a thread, not in a process of its own. Unless `fetching` says otherwise, it may fetch from
+    a server on this machine, as tests need.
     """
     progress: list[Any] = []
 

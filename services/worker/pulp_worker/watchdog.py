@@ -39,7 +39,7 @@ class Watchdog:
             os.pwrite(self._told, watchdog_script.DEADLINE.pack(max(lease_ends_at_s, time.monotonic())), 0)
 
     def close(self) -> None:
-        """Nothing has to be watched any more."""
+        """Stop watching."""
         told, self._told = self._told, -1  # the guard's thread may still write, and the number go to another file
         if self._process is not None:
             assert self._process.stdin is not None
@@ -68,7 +68,7 @@ def last_line() -> str:
 
 
 def _shared_file() -> int:
-    make = getattr(os, "memfd_create", None)  # Linux alone has it
+    make = getattr(os, "memfd_create", None)  # only Linux has it
     if make is not None:
         return int(make("pulp-worker-lease"))
     with tempfile.TemporaryFile() as file:

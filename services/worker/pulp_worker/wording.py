@@ -1,4 +1,4 @@
-"""Descriptions of exceptions of any kind: nothing here raises, whatever an exception does when it is printed."""
+"""Descriptions of exceptions of any kind: nothing here raises, whatever an exception does when printed."""
 
 import os
 import traceback

@@ -37,7 +37,8 @@ _SLACK_S: Final = 1.0
 _STOPPED: Final = "The worker was stopped while it ran the task."
 _LOOK_S: Final = 0.1
 _SPACING_S: Final = 0.05
-"""Between two looks at all claims, also those that wait for nothing: cancels are heeded so soon."""
+"""The time between two looks at all claims, including those that wait for nothing; it limits how late a cancel is
+noticed."""
 _SPACING_EACH_S: Final = 0.001
 """The same for each claim, if there are few: then a look costs little."""
 _log = logging.getLogger("pulp.worker")
@@ -115,9 +116,9 @@ class Worker:
         )
         self._has_stuck = asyncio.Event()
         self.is_replaced = False
-        """Another process has to take this one's place: an operation goes on that was stopped."""
+        """Another process must take this one's place: a stopped operation goes on."""
         self.is_left_operating = False
-        """An operation goes on, also after `run` has returned: the process has to be ended, or replaced, at once."""
+        """An operation goes on even after `run` has returned: the process must be ended, or replaced, at once."""
 
     @property
     def postgres_clock(self) -> ServerClock:
@@ -148,8 +149,8 @@ class Worker:
     async def run(self, stopping: asyncio.Event, hastening: asyncio.Event) -> None:
         """Work until `stopping` is set, then drain: running tasks get their time, then end `worker-stopped`.
 
-        `hastening` cuts the time short. Returns as well when the process has to be replaced (`is_replaced`). Raises
-        `PulpError` where the worker cannot go on.
+        `hastening` cuts the time short. It also returns if the process must be replaced (`is_replaced`). Raises
+        `PulpError` if the worker cannot go on.
         """
         self._guard.start()
         loops = (self._membership.keep(), self._follow(), self._closing.run(), self._declare_draining())
@@ -212,7 +213,7 @@ class Worker:
         self._closing.wake()
 
     async def _declare_draining(self) -> None:
-        """Once the worker drains, tell the dispatcher, and wait for ever."""
+        """Once the worker drains, notify the dispatcher, and wait for ever."""
         await self._draining.wait()
 
         def warn(error: Exception, _: float) -> None:
@@ -222,7 +223,7 @@ class Worker:
         await asyncio.Event().wait()
 
     def _note_stuck(self, attempt: Attempt) -> None:
-        """An operation goes on although it was stopped: its slot is lost to this process."""
+        """An operation goes on although it was stopped: this process has lost its slot."""
         tell_stuck(attempt, running=len(self._holds.attempts))
         self._begin_to_drain()
         self._has_stuck.set()
@@ -239,7 +240,7 @@ class Worker:
             await asyncio.sleep(_LOOK_S)
 
     async def _give_up(self) -> None:
-        """As long as the lease lasts: after that the tasks are those of a lost worker."""
+        """As long as the lease lasts: after that the tasks belong to a lost worker."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.lease_s):
                 while not await give_up(self._holds.attempts, self._log):  # noqa: ASYNC110  # the log may come back
@@ -258,7 +259,7 @@ class Worker:
                 await self._holds.until_empty()
 
     async def _let_end(self, limit_s: float, hastening: asyncio.Event) -> None:
-        """Returns when no attempt is left, after the time, or when it was cut short."""
+        """Returns when no attempt is left, after the time, or when it is cut short."""
         hasten = asyncio.create_task(hastening.wait())
         ended = asyncio.create_task(self._holds.until_empty())
         await asyncio.wait([hasten, ended], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -272,7 +273,7 @@ class Worker:
         )
 
     async def _follow(self) -> None:
-        """Look whenever there may be news: what is assigned, whether starts took effect, what others have ended."""
+        """Look whenever there may be news: new assignments, starts that took effect, tasks that others have ended."""
 
         async def follow() -> None:
             loop, whole_at_s, is_behind = asyncio.get_running_loop(), 0.0, False

@@ -52,7 +52,8 @@ _PAST: Final = (
 )
 _CONTAINS: Final = r"arguments__contains: .*", "JSON Schema cannot say that a text is a JSON object"
 _PLACES: Final = (
-    r"detail: ((type|actor|effect|resource|task|group|since|until|cursor|end|partition)=|'.*' is (no cursor|neither)).*",
+    r"detail: ((type|actor|effect|resource|task|group|since|until|cursor|end|partition)=|'.*' is (not a"
+    r" cursor|neither)).*",
     "which types and effects there are, and how actors, resources and places in the log are written",
 )
 _DAYS: Final = r"detail: since=.* (is after|at most \d+ days).*", "one date limits the other"

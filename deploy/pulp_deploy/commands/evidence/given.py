@@ -25,7 +25,7 @@ keys_option: Final = click.option(
 
 
 def environment_of(data: Path | None) -> dict[str, str]:
-    """The environment of the installation, or ours where no installation is known: keys and archives need none."""
+    """The environment of the installation, or ours if no installation is known: keys and archives need none."""
     from pulp_events.errors import SettingsError
 
     try:

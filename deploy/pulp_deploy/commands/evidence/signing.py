@@ -31,7 +31,7 @@ def keygen(
     """Create the key that signs the log, or replace it.
 
     It prints the verifier key. Give it to those who will check the log, in a way that nobody at the installation can
-    tamper with. The file of verifier keys beside the signing key says which part of the log each key may sign. To
+    tamper with. The file of verifier keys next to the signing key says which part of the log each key may sign. To
     replace a key, stop pulp-tasks transparency first; afterwards hand out that file again.
     """
     from pulp_transparency.errors import KeyFault

@@ -108,7 +108,7 @@ class Audit:
             self._write(record)
 
     def _write(self, record: AuditRecord) -> None:
-        """To the topic, and to the process's log, which also exists where the topic does not."""
+        """Writes to the topic, and to the process's log, which exists even without the topic."""
         fields = {
             "actor": record.actor,
             "auth": record.method or "-",

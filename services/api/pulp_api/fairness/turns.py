@@ -75,7 +75,7 @@ class Turns:
             self._begin_next()
 
     def give_up(self, request: Request) -> None:
-        """Take the request out of the queue. Does nothing if it is not in it."""
+        """Remove the request from the queue, if it is there."""
         queue = self._waiting.get(request.clients)
         if queue is not None and request in queue:
             queue.remove(request)
@@ -83,7 +83,7 @@ class Turns:
                 del self._waiting[request.clients]
 
     async def keep_moving(self) -> None:
-        """Run forever, so that requests which wait for something else do not block the queue."""
+        """Run forever, so that requests that wait for something else do not block the queue."""
         while True:
             await self._crowded.wait()
             asleep_s = self._clock_s()

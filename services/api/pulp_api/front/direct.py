@@ -103,10 +103,10 @@ class Direct:
         await self._cycle.send({"type": "http.response.body", "body": data, "more_body": True})
 
     def write(self, chunks: bytes) -> bool:
-        """Write what `framed` made; nobody may be in `send` meanwhile.
+        """Write the output of `framed`; nobody may be in `send` meanwhile.
 
-        False if nothing was written: the client has to take what it was sent before, or gets no chunks. Then `send`
-        waits for it, or knows what to do.
+        False if nothing was written, because the client has not read earlier data or gets no chunks. Then `send` waits
+        for it, or knows what to do.
         """
         cycle = self._cycle
         if not cycle.chunked_encoding or cycle.flow.write_paused or cycle.disconnected or cycle.response_complete:

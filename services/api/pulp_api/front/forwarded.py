@@ -1,7 +1,7 @@
 """The client and the URL behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, `-Proto`, `-Host`.
 
-Only the word of trusted proxies counts. Each of them appends what it saw to what it was sent, so the list is read from
-its end, as far as trusted proxies wrote it: what is before that, the client may have invented.
+Only trusted proxies count. Each of them appends what it saw to the header that it received, so the list is read from
+its end, as far as trusted proxies wrote it: the client may have invented anything before that.
 """
 
 import re
@@ -29,7 +29,7 @@ class BadForwarding(Exception):
 
 
 class Hop(NamedTuple):
-    """One proxy's report about the sender of the request; None for what it does not report."""
+    """One proxy's report about the sender of the request; None for values that it does not report."""
 
     client: str | None = None
     port: int = 0

@@ -1,4 +1,4 @@
-"""A connection's output: what was written, and how much of it the client has taken."""
+"""A connection's output: what was written, and how much of it the client has read."""
 
 import asyncio
 import socket
@@ -56,7 +56,7 @@ class Outlet:
         """Bytes of answers, without what TLS adds."""
 
     def write(self, data: bytes) -> None:
-        """Send the data; ignored once the client was told that nothing more comes."""
+        """Send the data; ignored once the end of the stream was sent."""
         if self._is_ending:
             return
         self.written += len(data)
@@ -89,7 +89,7 @@ class Outlet:
         self._transport.close()
 
     def abort(self) -> None:
-        """Close at once, and discard what the client has not taken, in the kernel too."""
+        """Close at once, and discard what the client has not read, in the kernel too."""
         if self._socket.fileno() >= 0 and self.taken() < self.written:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._head = b""

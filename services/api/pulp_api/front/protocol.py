@@ -20,8 +20,8 @@ from pulp_api.front.refusals import Refusal
 
 _LINGER_BYTES: Final = 64_000_000
 _LINGER_S: Final = 10.0
-"""Up to these limits, what a client still sends after its last answer is read and discarded. Closing the connection
-at once would reset it, and the client would lose the answer."""
+"""Up to these limits, data that a client still sends after its last answer is read and discarded. Closing the
+connection at once would reset it, and the client would lose the answer."""
 
 
 class BoundedProtocol(BoundedReceiver):

@@ -77,7 +77,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
 
     @abstractmethod
     def _answer_incomplete(self) -> None:
-        """Answer the incomplete request, if there is one: it is complete now, or refused for its size."""
+        """Answer the incomplete request, if any: it is complete now, or refused for its size."""
 
     @abstractmethod
     def _close(self) -> None:
@@ -148,7 +148,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
             self._answer_incomplete()
         super().on_body(body)
         if self.cycle.response_complete and self._body_bytes > BODY_BYTES:
-            self._close()  # the request is answered, and its body still goes on
+            self._close()  # the request is answered, but its body still arrives
 
     def on_message_complete(self) -> None:
         """The request is complete."""

@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(signum)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish the connections; uvicorn calls this when it has to stop."""
+        """Finish the connections; uvicorn calls this when it must stop."""
         closing = asyncio.create_task(self._hub.close())
         await super().shutdown(sockets)
         await closing

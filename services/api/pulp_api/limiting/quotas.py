@@ -26,7 +26,7 @@ _KNOWN_S: Final = 5.0
 _LOCAL_BURST_S: Final = 10
 _BYTES_BURST_S: Final = 60
 _COUNT_RETRY_S: Final = 5
-"""When to try again if a task or a stream has to end first."""
+"""When to try again if a task or a stream must end first."""
 
 
 class QuotaExceeded(PulpError):

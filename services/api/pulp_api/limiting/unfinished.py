@@ -16,7 +16,7 @@ _OLD_NEAR_S: Final = 0.1
 _SHARE: Final = 20
 """Counting takes at most one part in this many of the time."""
 _LOST_S: Final = 60.0
-"""How long a submission counts whose outcome is unknown."""
+"""How long a submission with an unknown outcome counts."""
 
 
 @dataclass(eq=False, slots=True)

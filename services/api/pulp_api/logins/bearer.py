@@ -1,4 +1,4 @@
-"""Logins by bearer tokens (RFC 6750): those that this service has made."""
+"""Logins by bearer tokens (RFC 6750) that this service has issued."""
 
 import logging
 from collections.abc import Callable

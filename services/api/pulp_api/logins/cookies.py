@@ -88,7 +88,7 @@ class SessionLogins:
         return True
 
     async def end(self, principal: Principal, response: Response) -> None:
-        """End the session of the caller, if there is one, and remove the cookies."""
+        """End the caller's session, if any, and remove the cookies."""
         if principal.method is Method.SESSION:
             async with self._connect() as connection:
                 await sessions.end(connection, principal.stamp)

@@ -65,9 +65,9 @@ class RemoteUserSettings:
 
 
 class RemoteUser:
-    """Lets the application know whom a proxy of the settings has authenticated.
+    """Tells the application whom a configured proxy has authenticated.
 
-    It has to see the address of the connection itself: what forwarding headers tell does not count here.
+    It must see the address of the connection itself: forwarding headers do not count here.
     """
 
     def __init__(self, app: ASGIApp, settings: RemoteUserSettings) -> None:

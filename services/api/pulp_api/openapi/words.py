@@ -74,7 +74,7 @@ SUMMARIES: Final = {
     "subscriptions_read": "Read one subscription, and which tasks' events are parked.",
     "subscriptions_delete": "Remove a subscription, with its secrets.",
     "subscriptions_pause": "Stop deliveries until the subscription is resumed; it keeps its place.",
-    "subscriptions_resume": "Deliver again, from where it stopped.",
+    "subscriptions_resume": "Resume deliveries from where they stopped.",
     "subscriptions_redeliver": "Deliver events again from a place, or from the first parked event.",
     "subscriptions_rotate_secret": "Create a new secret; for a while the old one signs as well.",
     "subscriptions_test": "Send one test event, and report the outcome.",

@@ -1,4 +1,4 @@
-"""The streams that have sent everything so far: what comes is written to all their clients in one go.
+"""The streams that have sent everything so far: new events are written to all their clients in one go.
 
 A task for each stream would cost a turn of the event loop and the layers of the framework for each client and batch.
 """
@@ -16,8 +16,8 @@ from pulp_api.streaming.recent_events import Place, RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
 _AT_ONCE_S: Final = 0.02
-"""After so long the event loop serves others. That may take long where many streams are served by their own tasks, so
-that followers who wait for it in the middle of a span would all fall behind.
+"""After this time the event loop serves other tasks. That may take long if many streams are served by their own tasks,
+and followers that wait in the middle of a span would all fall behind.
 """
 _log = logging.getLogger("pulp.api")
 
@@ -61,7 +61,7 @@ class StreamFollower:
         return self.released.done()
 
     def ping(self, ping: bytes, now_s: float) -> None:
-        """Write this to its client, in its task; if that is not possible now, it is released."""
+        """Write this to its client, in its task; if that is not possible now, release it."""
         if self.outlet.write(SharedPart([ping])):
             self.sent_at_s = now_s
         else:
@@ -127,7 +127,7 @@ class Following:
         except Exception:
             _log.exception("streams could not be written together, each goes on by itself")
             self._release_all()
-        finally:  # nothing was awaited since all had everything, so no event is left behind
+        finally:  # nothing was awaited since all had everything, so no event is missed
             self._writing = None
 
     def _behind(self) -> list[tuple[Place, list[StreamFollower]]]:
@@ -165,10 +165,12 @@ class Following:
                 follower.release()
 
     async def _part(self, follower: StreamFollower, place: Place) -> tuple[SharedPart, Place]:
-        """What a follower gets after a place, as much as its outlet takes at once, and the place that it then has
-        reached: the same one if its own task has to go on, as the events are gone or their origins cannot be read.
+        """The data for a follower after a place, as much as its outlet takes at once, and the place that it then has
+        reached.
 
-        A server that is behind catches up so by fewer and larger writes, which cost little more than small ones.
+        The place is unchanged if its own task must take over, because the events are gone or their origins cannot be
+        read. This lets a server that is behind catch up with fewer and larger writes, which cost little more than small
+        ones.
         """
         choice = follower.choice
         chunks: list[bytes] = []

@@ -26,15 +26,16 @@ from pulp_api.streaming.tail import LogTail
 from pulp_api.streaming.task_origins import TaskOrigins
 
 _IDLE_S: Final = 5.0
-"""How often subscribers are woken at least: those without an event are told so."""
+"""The longest time until subscribers are woken, even without an event."""
 _SPACING_S: Final = 0.00004
 _MOST_SPACING_S: Final = 0.1
-"""Subscribers are woken together, at most once in so long for each of them: with many, each gets more at a time."""
+"""Subscribers are woken together, at most once in this time for each of them: with many subscribers, each gets more at
+a time."""
 _PAGE_EVENTS: Final = 5000
 _PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
 _KEEP_TAIL_S: Final = 30.0
-"""How long the tail goes on without subscribers: one whose connection broke comes back."""
+"""How long the tail continues without subscribers: one whose connection broke usually comes back."""
 _KEPT_PAGES: Final = 4
 _REPLAYS: Final = 4
 """Threads that read the log for subscribers that are behind; further ones wait."""
@@ -64,11 +65,11 @@ class Hub:
         self._ended: set[LogTail] = set()
         self._ending_tail: asyncio.TimerHandle | None = None
         self._offsets: tuple[int, ...] = ()
-        """The next offset of each partition at the end of what the tail has brought."""
+        """The next offset of each partition after everything that the tail has read."""
         self._recent = RecentEvents(())
         """Its end moves when subscribers are woken."""
         self._news = asyncio.Event()
-        """Set to wake all subscribers; then there is another one."""
+        """Set to wake all subscribers, and then replaced."""
         self._following = Following(self.tell_origins)
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at_s = 0.0
@@ -231,7 +232,7 @@ class Hub:
         return await asyncio.shield(reading)
 
     def _read_page(self, offsets: tuple[int, ...], reading: "asyncio.Future[RecentSpan]") -> None:
-        """Forget a page that brings nobody on: it is read again."""
+        """Discard a page that advances nobody, and read it again."""
         if reading.cancelled() or reading.exception() is not None or not reading.result().events:
             self._pages.pop(offsets, None)
 

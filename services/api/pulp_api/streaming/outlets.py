@@ -1,8 +1,8 @@
 """Where the bytes of a stream go: to its client as they are, or compressed.
 
 Thousands of streams send the same events, so what goes to many is compressed once. Each part is a run of DEFLATE blocks
-that refers to nothing before it and ends at a byte (`Z_FULL_FLUSH`), so it fits behind whatever the stream has sent. Of
-a stream itself only the checksum and the length are kept, which end it (RFC 1952).
+that refers to nothing before it and ends at a byte (`Z_FULL_FLUSH`), so it can follow whatever the stream has sent. For
+each stream, only the checksum and the length are kept, which end it (RFC 1952).
 """
 
 import struct
@@ -84,7 +84,7 @@ class StreamOutlet(Protocol):
 
 
 class PlainOutlet:
-    """As it is."""
+    """Sends the bytes unchanged."""
 
     __slots__ = ("_direct",)
     most_text_bytes = _MOST_WAITING_BYTES

@@ -16,7 +16,7 @@ _MOST_EVENTS: Final = 10_000
 _MOST_BYTES: Final = 8_000_000
 _MOST_MADE_BYTES: Final = 16_000_000
 _ENTRY_BYTES: Final = 100
-"""What it takes to remember that a choice selects nothing of a span."""
+"""The memory for noting that a choice selects nothing from a span."""
 _CHUNK_BYTES: Final = 64 * 1024
 """The most bytes that are written at once, unless an event has more, and so that a slow subscriber holds."""
 _KINDS: Final[Mapping[str, Callable[[StreamedEvent], Iterable[object]]]] = {
@@ -131,7 +131,7 @@ class RecentEvents:
     """The newest events. A stream that was away for a moment needs no reader of its own."""
 
     def __init__(self, start: Sequence[int]) -> None:
-        """`start` is the offset of each partition from which on events come."""
+        """`start` is the first offset of each partition."""
         self.end = Place(tuple(start))
         """Behind the last span."""
         self._places: deque[Place] = deque()

@@ -21,7 +21,7 @@ FAILURE: Final = "failure"
 _RETRY: Final = b"retry: 1000\n"
 """How many milliseconds a subscriber waits before it reconnects."""
 _PING_S: Final = 9.0
-"""A stream that has sent nothing for so long sends a ping at the hub's next report, so at least every 15 seconds."""
+"""A stream that has sent nothing for this long sends a ping at the hub's next report, so at least every 15 seconds."""
 _RIGHTS_S: Final = 4.5
 """How often a stream checks that its user may still have it; less than the hub's interval between reports."""
 Ended = Callable[[], Awaitable[str | None]]
@@ -66,7 +66,7 @@ async def messages(
                 asked_at = clock.time()
             if follower is not None:
                 sent_at = max(sent_at, follower.sent_at_s)
-                if follower.released is not None:  # `offsets` are behind: its next item tells the place
+                if follower.released is not None:  # `offsets` lag behind: its next item has the place
                     if follower.is_written_to and clock.time() - sent_at >= _PING_S:
                         ping = place_of(cursor.topic_id, follower.place.offsets) + KEEPALIVE_COMMENT
                         follower.ping(ping, clock.time())

@@ -49,7 +49,7 @@ class Choice(Struct, frozen=True):
         return self.wanted.asks_for_origin(event.type, event.task_id)
 
     def is_sent(self, event: StreamedEvent) -> bool:
-        """Whether the event is sent. Its origin has to be known if the choice asks for it."""
+        """Whether to send the event. Its origin must be known if the choice needs it."""
         origin = None if event.origin is UNSET else event.origin
         return self.wanted.matches(event.type, event.task_id, origin)
 

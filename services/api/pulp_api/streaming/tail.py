@@ -76,7 +76,7 @@ class LogTail:
                 since_quiet = 0
 
     def _deliver_all(self, batches: Mapping[int, Sequence[Record]]) -> int:
-        """Deliver the records, and return how many there were. No reference to them is kept."""
+        """Deliver the records, and return how many there were. It keeps no reference to them."""
         for partition, records in batches.items():
             self._next[partition] = records[-1].offset + 1
         # All in one call: subscribers are woken after it, and perhaps not again for a while.

@@ -16,7 +16,7 @@ _TRUSTED_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 
 Look = Callable[[Collection[UUID]], Awaitable[set[UUID]]]
-"""Returns those of the tasks that the user may see, as far as they are projected."""
+"""Returns the tasks among these that the user may see, as far as they are projected."""
 
 
 class VisibleTasks:
@@ -34,7 +34,7 @@ class VisibleTasks:
             self._known, self._ends_s = {}, now_s + _TRUSTED_S
         new = [event for event in events if event.task_id is not None and event.task_id not in self._known]
         if new:
-            # Whose a new task is stands in the read model, which may not have its first event yet.
+            # The owner of a new task is in the read model, which may not have its first event yet.
             ends: dict[int, int] = {}
             for event in new:
                 ends[event.partition] = max(event.offset + 1, ends.get(event.partition, 0))

@@ -39,7 +39,7 @@ class ShownArgument(NamedTuple):
     """A word such as `integer`, `url`, `boolean`, `text or null`."""
     required: bool
     remembered: bool
-    """If it is missing, the newest task of this operation on the same resource gives its value."""
+    """If it is missing, it takes its value from the newest task of this operation on the same resource."""
     default: Any
     description: str
     expected: str
@@ -104,7 +104,7 @@ def example(operation: str, schema: Schema | None) -> dict[str, Any]:
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema with its reference resolved within the document; keywords beside the reference are kept."""
+    """The schema with its reference resolved within the document; keywords next to the reference are kept."""
     seen = 0
     while isinstance(schema.get("$ref"), str) and seen < 20:
         reference, seen = schema["$ref"], seen + 1

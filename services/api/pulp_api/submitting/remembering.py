@@ -57,7 +57,7 @@ async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Dra
 
 
 def _repository_of(draft: Draft) -> str | None:
-    """The repository that may have arguments for this submission; None also where no repository can be meant."""
+    """The repository that may have arguments for this submission; None also if no repository can be meant."""
     if draft.operation.name not in OPERATIONS:
         return None
     try:

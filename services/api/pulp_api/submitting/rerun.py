@@ -1,4 +1,4 @@
-"""Running a task again: what a client may change, and the submission that it becomes. Pure."""
+"""Running a task again: what a client may change, and the resulting submission. Pure."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar

@@ -1,4 +1,4 @@
-"""Submissions: what a client may ask for, and the `accepted` event that it becomes. Pure."""
+"""Submissions: what a client may request, and the resulting `accepted` event. Pure."""
 
 import json
 import re
@@ -119,7 +119,7 @@ def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[s
 
 
 def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
-    """The event's data, with what the repository has and what was remembered.
+    """The event's data, completed with the repository's and the remembered arguments.
 
     Raises `BadInput` for an argument that a resource lacks.
     """
@@ -178,7 +178,7 @@ def declared_tags(
 
 
 def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:
-    """Why no live worker can run the task now; it is accepted nevertheless, and waits."""
+    """Why no live worker can run the task now. It is accepted nevertheless, and waits."""
     name, queue = operation.name, submission.queue
     if not operation.workers:
         return [f"no live worker offers operation {name!r}: the task waits until one does"]

@@ -93,9 +93,9 @@ class Submitter:
     ) -> Submitted:
         """Append `accepted`; returns once it is durable. Repeating a submission with the same `key` creates one task.
 
-        `rerun_of` is the task that this one runs again. `task_id` is the new task's id, if there is no `key`,
-        and `schedule_id` the schedule that asks for it.
-        Raises `BadInput`, `KeyReused`, `LogUnavailable`, `AppendOutcomeUnknown`.
+        `rerun_of` is the task that this one reruns. `task_id` is the new task's id, if there is no `key`, and
+        `schedule_id` the schedule that submits it. Raises `BadInput`, `KeyReused`, `LogUnavailable`,
+        `AppendOutcomeUnknown`.
         """
         submission.check_size(body, self._max_argument_bytes)
         draft = submission.drafted(body, await self._operations.get(body.operation))
@@ -106,7 +106,7 @@ class Submitter:
         return replace(submitted, warnings=submission.warnings_of(body, draft.operation))
 
     async def check(self, body: Submission) -> None:
-        """Check what a schedule will submit, as far as it does not depend on when. Raises `BadInput`."""
+        """Check a schedule's submissions, as far as they do not depend on the time. Raises `BadInput`."""
         submission.check_size(body, self._max_argument_bytes)
         draft = submission.drafted(body, await self._operations.get(body.operation))
         await self._queues.check(body.queue, draft.operation.name)
@@ -182,7 +182,7 @@ class Submitter:
         return data
 
     async def _sealed(self, draft: Draft, data: Accepted, task_id: UUID) -> Accepted:
-        """The data with personal arguments encrypted for this task: nothing else may be written."""
+        """The data with personal arguments encrypted for this task; no other form may be written."""
         arguments = await self.personal.sealed(draft.operation, data.arguments, task_id)
         return data if arguments is data.arguments else replace_fields(data, arguments=arguments)
 

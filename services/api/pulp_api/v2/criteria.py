@@ -31,7 +31,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which tasks and fields are wanted, and in which order."""
+    """Which tasks and fields to return, and in which order."""
 
     conditions: Sequence[Condition] = ()
     limit: int | None = None
@@ -43,7 +43,7 @@ class Search:
     is_group: bool = False
     """Each report is shown with the address of its group."""
     past: Past | None = None
-    """The tasks as they were, in place of those of now."""
+    """The tasks as they were, in place of the current ones."""
 
     @property
     def is_by_time(self) -> bool:
@@ -93,7 +93,7 @@ def search_of(body: Mapping[str, Any]) -> Search:
 
 
 def criteria_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object `criteria` of a body, whose keys are known ones. Raises `BadProperty`."""
+    """The object `criteria` of a body, with only known keys. Raises `BadProperty`."""
     criteria = body.get("criteria")
     if criteria is None:
         raise BadProperty("criteria", "the body needs an object 'criteria'", kind="missing_property_names")

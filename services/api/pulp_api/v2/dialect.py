@@ -74,7 +74,7 @@ class PulpTwo:
         return _ACTION.sub(r"/actions//\1", single) if _TWO_SLASHES.search(encoded) else single
 
     def failure(self, request: Request, status: int, message: str, data: Mapping[str, Any] | None = None) -> ErrorReply:
-        """The report; `data` stands in it twice, as clients of 2.0 and of 2.21 look for it."""
+        """The report. It contains `data` twice, where clients of 2.0 and of 2.21 look for it."""
         path = request.url.path
         if status == 404 and not data:
             data = {"resources": {"path": path}}
@@ -106,7 +106,7 @@ class PulpTwo:
         return json(body, status)
 
     def task_failure(self, request: Request, status: int, error: TaskError) -> ErrorReply:
-        """404, as an ended task is none that Pulp 2 still holds; 501 for a task that cannot be cancelled."""
+        """404, since Pulp 2 does not keep an ended task; 501 for a task that cannot be cancelled."""
         task_id = str(error.task_id)
         if isinstance(error, TaskNotCancellable):
             return self.failure(request, 501, NOT_CANCELLABLE.format(task_id), {"args": [task_id]})
@@ -157,7 +157,7 @@ def decoded(name: str) -> Any:
 
 
 def coded(request: Request, status: int, code: str, message: str) -> Response:
-    """The answer to a failure that has a code of its own in Pulp 2."""
+    """The answer to a failure that has its own code in Pulp 2."""
     reply = PulpTwo().failure(request, status, message)
     reply.body["error"]["code"] = code
     return json(reply.body, reply.status)

@@ -22,7 +22,7 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OID: Final = re.compile(r"[0-9a-fA-F]{24}")
 _SECOND: Final = timedelta(seconds=1)
 _LAST_YEAR: Final = 9000
-"""Far from the last one of `datetime`, to which a second is added."""
+"""Well below `datetime`'s maximum, since a second is added to it."""
 
 
 class SearchField(Protocol):
@@ -30,7 +30,7 @@ class SearchField(Protocol):
 
     @property
     def order(self) -> LiteralString | None:
-        """The expression that it is sorted by; None if it cannot be."""
+        """The expression to sort by; None if it cannot be sorted."""
 
     @property
     def missing(self) -> LiteralString:
@@ -142,7 +142,7 @@ class StateField:
 
 @dataclass(frozen=True, slots=True)
 class TimeField:
-    """A time, which is compared as it is shown: in UTC, without the fraction of its second."""
+    """A time, compared as it is shown: in UTC, without fractions of a second."""
 
     sql: LiteralString
 
@@ -199,12 +199,12 @@ class TagsField:
         return "(" + " and ".join(["cardinality(t.tags) = " + str(len(values)), *each]) + ")"
 
     def compares(self, operator: LiteralString, value: str, bind: Bind) -> LiteralString:
-        """See `SearchField`: the tag as it is shown."""
+        """See `SearchField`: the tag as shown."""
         shown: LiteralString = "(case when g.tag ~ ':.*:' then g.tag else 'pulp:tag:' || g.tag end)"
         return self._any(TextField(shown).compares(operator, value, bind))
 
     def matches(self, pattern: str, bind: Bind) -> LiteralString:
-        """See `SearchField`: the tag as it was submitted, or as it is shown."""
+        """See `SearchField`: the tag as submitted, or as shown."""
         stored = TextField("g.tag").matches(pattern, bind)
         shown = TextField("('pulp:tag:' || g.tag)").matches(pattern, bind)
         return self._any("(" + stored + " or g.tag !~ ':.*:' and " + shown + ")")
@@ -215,7 +215,7 @@ class TagsField:
 
 @dataclass(frozen=True, slots=True)
 class JsonField:
-    """A value that is only searched for whether there is one."""
+    """A value that can only be searched for being present."""
 
     sql: LiteralString
     missing: LiteralString

@@ -24,7 +24,7 @@ class TaskListFilter(NamedTuple):
     condition: Callable[[Any], Condition]
     """Raises `BadInput`."""
     if_purged: Callable[[Any], Condition] | None = None
-    """The condition in a list of purged tasks, if it is another one there."""
+    """The condition in a list of purged tasks, if it differs there."""
 
 
 class TaskListFilters:

@@ -1,6 +1,6 @@
 """Filters in Pulp 2's search language, which is MongoDB's, become one condition. Pure.
 
-Fields and operators are lists of what is allowed; depth, the number of values and the length of regular expressions are
+Only known fields and operators are allowed; depth, the number of values and the length of regular expressions are
 bounded. As in MongoDB, `$ne`, `$nin`, `$not` and `$nor` also match missing values.
 """
 

@@ -1,7 +1,7 @@
-"""Regular expressions as MongoDB takes them (PCRE), for Postgres, whose own differ. Pure.
+"""Regular expressions as in MongoDB (PCRE), for Postgres, whose own differ. Pure.
 
-What both understand alike is left as it is. What Postgres would understand as something else is written in its way,
-or refused: no search may find the wrong tasks without a word.
+What both understand alike stays as it is. What Postgres would understand differently is rewritten, or refused: no
+search may silently find the wrong tasks.
 """
 
 import re
@@ -58,7 +58,7 @@ def _written(pattern: str, options: str) -> Iterator[str]:
         elif text == "." and "s" not in options:
             yield r"[^\n]"
         elif text == "$" and "m" not in options:
-            yield r"(?=\n?\Z)"  # also before the line end of the last line, where a traceback ends
+            yield r"(?=\n?\Z)"  # also before the last line end, where a traceback ends
         else:
             yield text
 

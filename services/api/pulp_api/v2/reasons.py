@@ -44,7 +44,7 @@ def reasons_of(found: Postponed, hidden: Set[UUID] = frozenset()) -> list[dict[s
     reasons = [reason(held.resource, _EXCLUSIVE if held.is_exclusive else _SHARED, held.task_id) for held in found.held]
     reasons = [
         each for place, each in enumerate(reasons) if each not in reasons[:place]
-    ]  # how many are hidden is not told
+    ]  # the number of hidden ones is not disclosed
     if found.is_claimed:
         return reasons
     if found.ahead is not None:

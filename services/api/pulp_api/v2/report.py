@@ -100,7 +100,7 @@ def accepted(task: TaskRow, waits: Waits = NOTHING) -> dict[str, Any]:
 
 
 def in_group(shown: dict[str, Any]) -> dict[str, Any]:
-    """A report as it is shown in a group, with the address of the group."""
+    """A report as shown in a group, with the address of the group."""
     return shown | {"_href": group_href_of(shown["call_request_group_id"])}
 
 

@@ -158,7 +158,7 @@ async def read_repository(
 
 @router.put("/{repo_id}/")
 async def update_repository(call: Authenticated, request: Request, repo_id: RepositoryId) -> Response:
-    """`{"delta": {...}, "importer_config": {...}}` changes what is named; a note that is null goes away."""
+    """`{"delta": {...}, "importer_config": {...}}` changes the named fields; a null removes a note."""
     call.need_submitter()
     body = json_object(await request.body())
     change = updated(repo_id, body)

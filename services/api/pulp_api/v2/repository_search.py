@@ -28,7 +28,7 @@ _ALWAYS: Final = frozenset({"_href", "_id", "id", "importers", "distributors"})
 
 @dataclass(frozen=True, slots=True)
 class RepositorySearch:
-    """Which repositories and fields are wanted, and in which order."""
+    """Which repositories and fields to return, and in which order."""
 
     condition: Condition
     limit: int | None

@@ -40,9 +40,9 @@ async def list_tasks(
 ) -> Response:
     """Tasks in order of submission; `tag`: all must match; `id`, `state` and the others: any.
 
-    Without any of them, those that have not ended, and those that ended within PULP_API_LISTED_S. With `as_of` (a time,
-    an event as PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor) as they were then, by rights of now; what
-    they waited for is left out.
+    Without any of them, unfinished tasks and those that ended within PULP_API_LISTED_S. With `as_of` (a time, an event
+    as PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor) as they were then, by the user's current rights;
+    what they waited for is left out.
     """
     await call.quotas.search(call.asking)
     conditions = [*FILTERS.conditions(values), *with_tags(tag or [])]

@@ -1,4 +1,4 @@
-"""Task groups in the v2 dialect: the tasks of one request. A task that was submitted alone is a group of its own."""
+"""Task groups in the v2 dialect: the tasks of one request. A task submitted alone is a group of its own."""
 
 import asyncio
 from typing import Annotated, Final, LiteralString
@@ -100,7 +100,7 @@ async def cancel_group(call: Authenticated, group_id: str) -> Response:
 
 
 async def _first(call: AuthenticatedCall, group_id: str) -> list[UUID]:
-    """The first tasks of a group, no more than tell whether it is large.
+    """The first tasks of a group, just enough to tell whether it is large.
 
     Raises `NoGroup`, or `ReadModelUnavailable` if it may not be projected yet.
     """

@@ -18,7 +18,7 @@ WORDS: Final = {
 UNUSED: Final = ("accepted", "suspended")
 """States of Pulp 2 that no task here is ever in."""
 _OLD: Final = "timed out"
-"""A state of Pulp 2.0 alone, which later ones do not count: scripts still name it among those that have ended."""
+"""A state only of Pulp 2.0, which later releases do not count: scripts still name it among the final states."""
 WORD_SQL: Final[LiteralString] = (
     "case t.state when 'successful' then 'finished' when 'failed' then 'error' when 'cancelled' then 'canceled'"
     " when 'cancelling' then (case when t.started_at is null then 'waiting' else 'running' end) else t.state end"

@@ -60,7 +60,7 @@ _MOST_VALUES: Final = 100
 
 
 class AuditEntryResponse(TypedDict):
-    """An event of any task, with who asked for it and how it is known."""
+    """An event of any task, with who caused it and how that was proved."""
 
     partition: int
     offset: int
@@ -107,9 +107,9 @@ class _Span(NamedTuple):
 async def list_events(call: Authenticated, request: Request) -> Response:
     """Events of all tasks, in the order of the log: within a partition by offset, among them by the brokers' clocks.
 
-    Only what fits all filters; each may be repeated. For auditors and administrators. `next` is null once the page
-    reaches the end; from `cursor` a later request goes on. Events that arrive meanwhile are neither skipped nor told
-    twice.
+    Only events that match all filters; each may be repeated. For auditors and administrators. `next` is null once the
+    page reaches the end; a later request continues from `cursor`. Events that arrive meanwhile are neither skipped nor
+    repeated.
     """
     call.need_auditor()
     wanted = filter_of(request.query_params)
@@ -197,7 +197,7 @@ class _Data(Struct):
 
 
 class _Said(Struct):
-    """What an event of any type and version says of its request."""
+    """What an event of any type and version says about its request."""
 
     data: _Data = msgspec.field(default_factory=_Data)
     correlationid: str | None = None
@@ -221,7 +221,7 @@ def _cursors(query: QueryParams) -> list[Cursor]:
 
 
 async def _reach(call: AuthenticatedCall, topic_id: str, cursors: Sequence[Cursor]) -> None:
-    """Wait until the read model has what is before the cursors; it is asked of Kafka only if that is not yet so.
+    """Wait until the read model has everything before the cursors; it asks Kafka only if that is not the case yet.
 
     Raises `TopicMismatch`, `OffsetOutOfRange` for one past the end of the log, `PositionNotReached`.
     """
@@ -254,7 +254,7 @@ async def _span(connection: AsyncConnection, query: QueryParams, shown: Mapping[
     if "end" in query:
         ends = Cursor.parse(query["end"]).positions
         stops = {partition: min(stop, ends[partition]) for partition, stop in stops.items()}
-    # An event names its partition, and so the one that is asked for.
+    # An event names its partition, and so the requested one.
     wanted = {place.partition for place in (since, until) if isinstance(place, Position)}
     if len(wanted) > 1:
         raise BadInput("since and until are events of different partitions, which have no order")
@@ -308,7 +308,7 @@ def _types(text: str) -> Sequence[str]:
     """The wire types that a word means: all versions of a kind, or just the one that is named in full."""
     if text in WIRE_TYPES:
         return WIRE_TYPES[text]
-    if text.startswith("org."):  # of a later release, whose events are kept as well
+    if text.startswith("org."):  # an event of a later release, which is kept as well
         return [text]
     raise BadInput(f"type={text}: there are {', '.join(WIRE_TYPES)}, or a type in full")
 

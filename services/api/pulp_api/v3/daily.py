@@ -74,8 +74,9 @@ class DailyStatisticsResponse(TypedDict):
 
 @router.get("/statistics/days/")
 async def list_daily_statistics(call: Authenticated, request: Request) -> Response:
-    """How many tasks ended on which day, how, and how long they waited and ran. Counted as they end, so that a year is
-    read as quickly as a day. Where only own tasks are visible, viewers and submitters are told of these.
+    """How many tasks ended on which day, how, and how long they waited and ran. Tasks are counted as they end, so a
+    year is read as quickly as a day. If users see only their own tasks, viewers and submitters get the numbers of
+    those.
     """
     wanted = wanted_of(request.query_params, datetime.now(UTC).date())
     await call.quotas.search(call.asking)

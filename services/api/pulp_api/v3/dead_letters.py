@@ -138,7 +138,7 @@ async def retry_dead_letter(call: Authenticated, request: Request, position: str
 
 @router.post("/dead-letters/{position}/discard/")
 async def discard_dead_letter(call: Authenticated, request: Request, position: str) -> Response:
-    """Let its task go on without it, for ever; a `reason` is kept. 409 where it parks no task.
+    """Let its task go on without it, for ever; the `reason` is kept. 409 if it parks no task.
 
     202 while the projection has not acted on it yet.
     """

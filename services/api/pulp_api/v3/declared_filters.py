@@ -46,7 +46,7 @@ class ListFilter(NamedTuple):
     condition: Callable[[Texts], Condition]
     """Raises `FieldErrors` for a value that Pulp 3 refuses."""
     if_empty: Condition | None = EVERYTHING
-    """What an empty value selects; None: it is refused."""
+    """What an empty value selects; None if it is refused."""
     is_joined: bool = False
     """Whether the values of a repeated parameter are one list; of any other one the last value counts."""
 
@@ -60,7 +60,7 @@ class ValueType(NamedTuple):
 
 
 class DeclaredFilters:
-    """All filters of one list. `others` are the parameters that the list takes beside them."""
+    """All filters of one list. `others` are the further parameters of the list."""
 
     def __init__(self, others: Iterable[QueryParameter], *declared: Iterable[ListFilter]) -> None:
         filters = [each for group in declared for each in group]
@@ -208,7 +208,7 @@ def where(
     is_counted: bool = False,
     needs_value: bool = False,
 ) -> Iterator[ListFilter]:
-    """The filter of one value, which stands in the SQL as `{value}`; of several the last one counts."""
+    """The filter of one value, written `{value}` in the SQL; if there are several, the last one counts."""
     statement = sql.replace("{value}", "%(" + name + ")s")
 
     def condition(texts: Texts) -> Condition:

@@ -28,7 +28,7 @@ class FieldErrors(Exception):
 
 
 def object_of(found: Any) -> dict[str, Any]:
-    """The value of a body, which has to be an object. Raises `FieldErrors` in Pulp's words."""
+    """The value of a body, which must be an object. Raises `FieldErrors` in Pulp's words."""
     if isinstance(found, dict):
         return found
     kind = type(found).__name__

@@ -89,12 +89,12 @@ async def stream_events(
     request: Request,
     start: Annotated[Cursor, Depends(stream_start)],
 ) -> Response:
-    """Server-sent events: first those that reads do not show yet, or all `since` then, and then new ones.
+    """Server-sent events: first those that reads do not show yet, or all from `since` on, and then new ones.
 
     `since` is `beginning`, `now`, a time with its zone (RFC 3339), or a cursor; `Last-Event-ID` resumes exactly. Only
-    what fits all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each may be
-    repeated. Ends within 15 seconds if the user is removed or gets another role or password. With `Accept-Encoding:
-    gzip` it is compressed.
+    events that match all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each
+    may be repeated. Ends within 15 seconds if the user is removed or gets another role or password. With
+    `Accept-Encoding: gzip` it is compressed.
     """
     hub: Hub = request.app.state.hub
     choice = choice_of(request.query_params)
@@ -163,7 +163,7 @@ class _Counted(EventSourceResponse):
         super().__init__(content, **more)
         self._content = content
         self._outlet = outlet
-        # Neither the call nor its request: a stream that is continued beside the application would keep them.
+        # Neither the call nor its request: a stream that continues outside the application would keep them.
         self._quotas, self._asking, self._seat = call.quotas, call.asking, seat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,7 +204,7 @@ class _Validity:
         self._correlation_id = call.caller.correlation_id
 
     async def why_ended(self) -> str | None:
-        """Why the user's stream has to end; None while the login is still valid."""
+        """Why the user's stream must end; None while the login is valid."""
         if await self._authenticator.still_valid(self._principal):
             return None
         self._audit.note(

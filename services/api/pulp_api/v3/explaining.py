@@ -112,9 +112,10 @@ async def explain(
     task: TaskRow,
     running_of: RunningOf = lambda _role, _own: None,
 ) -> ExplanationResponse:
-    """All that keeps a task from running, with the tasks before it on each resource, in JSON.
+    """Everything that keeps a task from running, with the tasks ahead of it on each resource, in JSON.
 
-    For a task that does not wait `resources` is empty, `message` says so, and `reasons` has at most that it is parked.
+    For a task that does not wait, `resources` is empty, `message` says so, and the only possible reason is that it is
+    parked.
     """
     facts = await facts_of(task.task_id)
     if facts is None or facts.state is not State.WAITING:
@@ -173,7 +174,7 @@ def holder(found: Holder, now: datetime | None = None) -> HolderResponse:
 
 
 def seconds_since(time: datetime, now: datetime | None = None) -> float:
-    """How long ago it was, to the millisecond; never below zero, whatever the clocks say."""
+    """How long ago it was, to the millisecond; never negative, whatever the clocks say."""
     return round(max(0.0, ((now or datetime.now(UTC)) - time).total_seconds()), 3)
 
 

@@ -1,6 +1,6 @@
 """The filters and the orders of Pulp 3's list of tasks. Pure.
 
-Each condition is written so that an index serves it where there is one; all orders end in the order of acceptance.
+Each condition is written so that an index can serve it, if there is one; all orders end with the order of acceptance.
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,7 +107,7 @@ def _first_digits(name: LiteralString) -> Iterator[ListFilter]:
 
 
 def _object(name: str, text: str) -> str:
-    """JSON in the form in which Postgres takes it."""
+    """JSON in the form that Postgres accepts."""
     try:
         found = msgspec.json.decode(text)
     except REFUSALS:

@@ -20,7 +20,7 @@ def identity(kind: Kind, sql: LiteralString) -> Iterator[ListFilter]:
 
 
 def named_identity(kind: Kind, sql: LiteralString) -> Iterator[ListFilter]:
-    """`pulp_href__in` and `prn__in` of what is identified by its name, for the column of the name."""
+    """`pulp_href__in` and `prn__in` for objects identified by name, on the column of the name."""
     by_href = value_type(TEXT, lambda _, text: name_of(kind, text))
     by_prn = value_type(TEXT, lambda _, text: name_of(kind, _prn(text)))
     for name, of in (("pulp_href", by_href), ("prn", by_prn)):

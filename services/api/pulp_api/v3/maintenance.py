@@ -35,7 +35,7 @@ async def clean_up_orphans(call: Authenticated, request: Request) -> Response:
 
 @router.post("/repair/")
 async def repair(call: Authenticated, request: Request) -> Response:
-    """Verify all content that is stored, and fetch again what is damaged: 202 with the task."""
+    """Verify all stored content, and fetch damaged content again: 202 with the task."""
     call.need_submitter()
     body = json_object(await request.body() or b"{}")
     if body.pop("verify_checksums", True) is not True:  # in Pulp 3 false only looks for missing files
@@ -44,7 +44,7 @@ async def repair(call: Authenticated, request: Request) -> Response:
 
 
 async def _started(call: AuthenticatedCall, operation: str, arguments: dict[str, Any]) -> Response:
-    """The answer has `task` and nothing else: clients of Pulp wait for a task only then."""
+    """The answer has `task` and nothing else, as Pulp's clients wait for a task only then."""
     submission = Submission(operation=operation, arguments=Raw(msgspec.json.encode(arguments)))
     submitted = await call.submit(submission)
     href = href_of(submitted.task.task_id)

@@ -191,7 +191,7 @@ def _percentiles(pair: tuple[float, float]) -> PercentilesResponse:
 def _generation(row: trust.GenerationRow) -> GenerationResponse:
     return {
         "generation": row.number,
-        "status": cast("GenerationStatus", row.status),  # as `trust` tells it
+        "status": cast("GenerationStatus", row.status),  # as `trust` reports it
         "percent": None if row.percent is None else round(row.percent, 1),
         "created_at": instant(row.created_at),
         "activated_at": instant(row.activated_at),

@@ -92,12 +92,12 @@ def controls(names: str) -> list[QueryParameter]:
 
 
 def flag_of(text: str) -> bool | None:
-    """The value of a flag; None for a text that is none, which Pulp 3 ignores."""
+    """The value of a flag; None for an invalid text, which Pulp 3 ignores."""
     return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
 
 
 def without(query: QueryParams, name: str) -> QueryParams:
-    """The parameters of a request but those of this name."""
+    """The parameters of a request except those of this name."""
     return QueryParams([(key, value) for key, value in query.multi_items() if key != name])
 
 

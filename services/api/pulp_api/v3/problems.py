@@ -1,4 +1,4 @@
-"""Everything that is wrong with a request, so that one answer says all of it. Pure."""
+"""Collects everything that is wrong with a request, for a single answer. Pure."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -31,7 +31,7 @@ class Problems:
     def check(self) -> None:
         """Raises `FieldErrors` if there were any: those by field, or else the first list.
 
-        Pulp 3 looks hrefs up, and answers with a list, only when every field can be read.
+        Pulp 3 looks up hrefs, and answers with a list, only if every field can be read.
         """
         if self._by_field:
             raise FieldErrors(self._by_field)

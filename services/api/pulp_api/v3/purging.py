@@ -29,9 +29,10 @@ _NULL: Final = "This field may not be null."
 
 @router.post("/tasks/purge/")
 async def purge_tasks(call: Authenticated, request: Request) -> Response:
-    """`{"finished_before", "states"}`: 202 with the task that purges all tasks that ended so, before that time.
+    """`{"finished_before", "states"}`: 202 with the task that purges all tasks that ended in these states before that
+    time.
 
-    Without them: those completed, 30 days ago.
+    By default those completed more than 30 days ago.
     """
     submitted = await call.purge(_wanted(await request.body(), datetime.now(UTC)))
     href = href_of(submitted.task.task_id)

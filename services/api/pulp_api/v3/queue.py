@@ -112,11 +112,11 @@ async def list_queues(
 ) -> Response:
     """All queues that have tasks or workers, by name: how many tasks are runnable, blocked and running.
 
-    With `name` only this one, which may have neither. Where only own tasks are visible, viewers and submitters are told
-    of these, and of workers and slots; `free_slots` is null, since it would tell how many others run.
+    With `name` only this one, which may have neither. If users see only their own tasks, viewers and submitters get the
+    numbers of those, and workers and slots; `free_slots` is null, since it would disclose how many others run.
 
-    With `as_of` as they were then, as far as events tell: a task that ran held its resources, and one that was assigned
-    and had not started counts as waiting; workers, slots and limits of users are not recorded.
+    With `as_of` as they were then, as far as events record it: a running task held its resources, and one that was
+    assigned but not started counts as waiting; workers, slots and users' limits are not recorded.
     """
     refuse_unknown(request.query_params, ("name", *_OF_ALL))
     await call.quotas.search(call.asking)

@@ -45,7 +45,7 @@ _BY_NAME: Final = {kind.value[1]: kind for kind in Kind}
 
 
 def user_href(actor: str) -> str | None:
-    """The URL of the user of an actor; None for an actor that is no user, such as a worker."""
+    """The URL of an actor's user; None for an actor that is not a user, such as a worker."""
     kind, _, name = actor.partition(":")
     return Kind.USER.href(quote(name, safe="")) if kind == "user" else None
 

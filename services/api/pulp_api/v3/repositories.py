@@ -102,7 +102,7 @@ class RepositoryResponse(TypedDict):
 
 
 class ContentCountResponse(TypedDict):
-    """How much of one type of content there is."""
+    """The amount of one type of content."""
 
     count: int
     href: Annotated[None, Meta(description="Always null: units are not served one by one.")]
@@ -169,7 +169,7 @@ async def read_repository(call: Authenticated, request: Request, repository_id: 
 
 @router.patch(f"{_RPM}/{{repository_id}}/")
 async def update_repository(call: Authenticated, request: Request, repository_id: str) -> Response:
-    """Change what the body names. Notes and options change key by key, and null takes a key away (RFC 7396)."""
+    """Change what the body names. Notes and options change key by key, and null removes a key (RFC 7396)."""
     call.need_submitter()
     body = json_object(await request.body())
     record = await _existing(call, repository_id)

@@ -28,9 +28,10 @@ checked on each task."""
 
 
 def using(name: LiteralString, usage: Usage) -> Iterator[ListFilter]:
-    """Two filters: `name` selects the tasks that use a resource so, `name__in` those that use all of a list so.
+    """Two filters: `name` selects the tasks that use a resource in this way, `name__in` those that use all resources of
+    a list in this way.
 
-    Without a value the first selects nothing, as no resource has an empty name.
+    Without a value, the first selects nothing, as no resource has an empty name.
     """
     listed: LiteralString = name + "__in"
     yield ListFilter(QueryParameter(name, TEXT), lambda texts: _condition(usage, name, texts[-1:]), if_empty=NOTHING)

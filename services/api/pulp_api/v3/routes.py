@@ -160,7 +160,7 @@ async def explain_task(call: Authenticated, task_id: str) -> Response:
 @router.post("/tasks/{task_id}/rerun/")
 async def rerun_task(call: Authenticated, request: Request, task_id: str) -> Response:
     """Rerun a task that has ended: a new task with the same operation, arguments, resources, tags, queue, priority and
-    time limit, except for what the body changes. 202 once it is durable; 409 for a task that has not ended.
+    time limit, except for the body's changes. 202 once it is durable; 409 for a task that has not ended.
     """
     call.need_submitter()
     return _submitted(await call.rerun(id_of(task_id), rerun.parse(await request.body())))

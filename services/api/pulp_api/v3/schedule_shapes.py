@@ -94,7 +94,7 @@ def schedule_href(schedule_id: UUID) -> str:
 
 
 def schedule_id_of(text: str) -> UUID:
-    """The schedule's id in a path. Raises `NoSchedule` for a text that is no UUID."""
+    """The schedule's id in a path. Raises `NoSchedule` for a text that is not a UUID."""
     try:
         return UUID(text)
     except ValueError:

@@ -115,7 +115,7 @@ async def read_schedule(call: Authenticated, request: Request, schedule_id: str)
 
 @router.patch("/task-schedules/{schedule_id}/")
 async def change_schedule(call: Authenticated, request: Request, schedule_id: str) -> Response:
-    """Change what the body names. Ticks up to now are over: they are neither run nor counted as missed."""
+    """Change what the body names. Past ticks are dropped: they are neither run nor counted as missed."""
     call.need_submitter()
     return await _change(call, request, schedule_id, parse_change(await request.body()))
 

@@ -89,10 +89,10 @@ async def read_subject(call: Authenticated, key_id: str) -> Response:
 
 @router.post("/subjects/{key_id}/erase/")
 async def erase_subject(call: Authenticated, request: Request, key_id: str) -> Response:
-    """Destroy the key of a subject, for ever: nobody can read the personal data of that subject any more.
+    """Destroy the key of a subject, for ever: nobody can read that subject's personal data any more.
 
-    A subject that was erased stays as it is, and is the answer. A reason that names the person is refused, as far as
-    the server can tell, which knows a hash of the name only.
+    A subject that is already erased stays as it is, and is returned. A reason that names the person is refused, as far
+    as the server can tell, since it knows only a hash of the name.
     """
     call.need_admin()
     wanted = decoded(await request.body(), EraseSubject, "the erasure")

@@ -22,7 +22,7 @@ OUTCOMES: Final[tuple[str, ...]] = get_args(DeliveryOutcome)
 
 
 class SubscriptionResponse(TypedDict):
-    """A subscription; how far it is, is null until the first delivery."""
+    """A subscription; its progress is null until the first delivery."""
 
     pulp_href: str
     prn: str

@@ -82,7 +82,7 @@ async def read_subscription(call: Authenticated, subscription_id: str) -> Respon
     """A subscription, its progress, and the tasks whose events are parked."""
     found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
     shown = await _shown(call, found)
-    async with call.service.connection() as connection:  # later than the count, so that it is not shorter
+    async with call.service.connection() as connection:  # read after the count, so that it is not shorter
         parked = await reading.parked_tasks(connection, found.subscription_id, most=_MOST_PARKED)
     single: SingleSubscriptionResponse = {**shown, "parked": parked_shapes(parked)}
     return json(single)
@@ -106,7 +106,7 @@ async def pause_subscription(call: Authenticated, request: Request, subscription
 
 @router.post("/subscriptions/{subscription_id}/resume/")
 async def resume_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
-    """Deliver again, from where it stopped."""
+    """Resume deliveries from where they stopped."""
     await _admit(call)
     found = await _subscriptions(call).resume(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return json(await _shown(call, found))

@@ -46,7 +46,7 @@ class ConnectionResponse(TypedDict):
 
 
 class ContentSettingsResponse(TypedDict):
-    """Where Pulp 3 serves content; it is this API's own address, which serves none."""
+    """Where Pulp 3 serves content: this API's own address, which serves none."""
 
     content_origin: str
     content_path_prefix: str

@@ -172,7 +172,7 @@ def href_of(task_id: UUID | str) -> str:
 
 
 def id_of(text: str) -> UUID:
-    """The task's id in a path. Raises `TaskNotFound` for a text that is no UUID."""
+    """The task's id in a path. Raises `TaskNotFound` for a text that is not a UUID."""
     try:
         return UUID(text)
     except ValueError:
@@ -180,10 +180,10 @@ def id_of(text: str) -> UUID:
 
 
 def shape(task: TaskRow, unblocked_at: datetime | None, opened: Opened | None = None) -> TaskResponse:
-    """A task in a list; `opened` are its arguments where some are personal data.
+    """A task in a list; `opened` are its arguments if some are personal data.
 
-    `unblocked_at` is when it became runnable; None if it has not. `omitted` names the fields whose values a list had no
-    room for; without such fields it is missing. Only a purged task has `purged_at` and `purged_by`.
+    `unblocked_at` is when it became runnable, or None. `omitted` names the fields whose values were too large for the
+    list; without such fields it is missing. Only a purged task has `purged_at` and `purged_by`.
     """
     task_id, state = str(task.task_id), WORDS[task.state]
     found: TaskResponse = {

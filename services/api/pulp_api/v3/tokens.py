@@ -57,7 +57,7 @@ class TokenResponse(TypedDict):
 
 @router.get("/tokens/")
 async def list_tokens(call: Authenticated, request: Request) -> Response:
-    """A page of the caller's tokens; for administrators with `user` those of that user, with `all=true` all."""
+    """A page of the caller's tokens; for administrators, `user` selects another user's tokens and `all=true` all."""
     query = request.query_params
     refuse_unknown(query, names_of(PARAMETERS))
     wanted = None if flag_of(query.get("all", "")) else query.get("user", call.principal.name)

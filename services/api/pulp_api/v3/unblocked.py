@@ -36,14 +36,15 @@ def filters() -> Iterator[ListFilter]:
 
 
 def parameters(service: Service, query: Iterable[tuple[str, str]]) -> Sequence[Condition]:
-    """What the filters and the order by this time need beside the values of the request; nothing for other requests."""
+    """What the filters and the order by this time need besides the values of the request; nothing for other
+    requests."""
     if any("unblocked_at" in name or "unblocked_at" in value for name, value in query):
         return [Condition("true", {"unserved_s": service.unserved_s}, is_counted=True)]
     return []
 
 
 async def times_of(service: Service, tasks: Iterable[TaskRow]) -> Mapping[UUID, datetime | None]:
-    """The time of each task, as it is now."""
+    """The current time of each task."""
     async with service.connection() as connection:
         return await unblocked_at(connection, [task.task_id for task in tasks], unserved_s=service.unserved_s)
 

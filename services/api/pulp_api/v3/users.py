@@ -119,7 +119,7 @@ async def read_group(call: Authenticated, request: Request, group_name: str) -> 
 
 @router.get("/groups/{group_name}/users/")
 async def list_group_users(call: Authenticated, request: Request, group_name: str) -> Response:
-    """A page of the users in a group, within those that `users/` lists."""
+    """A page of the users in a group, among those that `users/` lists."""
     role = _role(group_name)
     if role is None:
         return _no_group()

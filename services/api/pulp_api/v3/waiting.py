@@ -67,7 +67,7 @@ class WaitReason:
     access: str | None = None
     """How the resource is held: exclusive or shared."""
     follow: UUID | None = None
-    """A task of these that waits too, and so has a reason of its own."""
+    """A task among these that waits too, and so has its own reason."""
 
 
 def reason_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: None) -> WaitReason:
@@ -215,7 +215,7 @@ def _quota(author: Author, reader: str | None, running_of: RunningOf) -> Iterato
 
 
 def parked_reason(parked: ParkedBy) -> WaitReason:
-    """That a task is parked, and why; it is shown as it was before."""
+    """Says that a task is parked, and why; the task is shown as it was before."""
     waits = {0: "Nothing waits", 1: "1 later event waits"}.get(parked.behind, f"{parked.behind} later events wait")
     return WaitReason(
         code=Code.PARKED,

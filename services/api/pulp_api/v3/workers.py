@@ -70,7 +70,7 @@ class WorkerResponse(TypedDict):
 
 @router.get("/workers/")
 async def list_workers(call: Authenticated, request: Request) -> Response:
-    """A page of the workers, without those that stopped long ago; the newest first, or as `ordering` says."""
+    """A page of the workers, without those that stopped long ago; newest first, or as `ordering` says."""
     conditions, order = asked(request.query_params, WORKER_FILTERS, _order_of)
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:

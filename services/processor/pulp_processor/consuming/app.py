@@ -94,7 +94,7 @@ class ProcessorApp(AppWithoutFolders):
         }
 
     def in_hand(self) -> dict[int, InHand]:
-        """What the writers have committed and received, for partitions whose position is known."""
+        """What the writers have committed and received, for partitions with a known position."""
         return {partition: writer.in_hand() for partition, writer in self.writers.items() if writer.is_located}
 
     async def watch_topic(self, period_s: float) -> Never:
@@ -202,7 +202,7 @@ class ProcessorApp(AppWithoutFolders):
     async def _pass_to_writers(self, stream: Any) -> None:
         async for event in stream.events():
             writer = self.writers.get(event.message.partition)
-            if writer is not None:  # else the partition was revoked meanwhile, and its new owner reads the batch
+            if writer is not None:  # otherwise the partition was revoked meanwhile, and its new owner reads the batch
                 writer.put(event.value)
             event.value.records.clear()  # Faust keeps a message until the next one: free its records now
 

@@ -46,7 +46,7 @@ class WriterLoad(NamedTuple):
 
     @property
     def in_hand(self) -> int:
-        """Records received and not committed; 0 while Postgres keeps the writer waiting, so that others go on."""
+        """Records received and not committed; 0 while the writer waits for Postgres, so that others go on."""
         if self.in_flight and self.in_flight_s > _STUCK_S:
             return 0
         return self.in_flight + self.queued_records
@@ -62,7 +62,7 @@ class NextFetch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowControl:
-    """Decides what to fetch from what the writers have in hand. `batch_records` is the size of a full batch."""
+    """Decides what to fetch, from what the writers have in hand. `batch_records` is the size of a full batch."""
 
     batch_records: int
 

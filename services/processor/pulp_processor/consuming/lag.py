@@ -33,7 +33,7 @@ class Lag:
         self._wall_clock_s = wall_clock_s
         self._clock_s = clock_s
         self._seen: dict[int, tuple[int, float]] = {}
-        """Partition → the position at which it lagged, and when that was seen first."""
+        """Partition → the position at which it lagged, and when that was first seen."""
 
     async def readings(self) -> list[Reading]:
         """The gauges. Raises `LogError`."""

@@ -18,7 +18,7 @@ class _Stoppable(Protocol):
 async def stop(service: _Stoppable, limit_s: float, give_up: Callable[[], None]) -> None:
     """Stop a service. If that takes longer than the limit, call `give_up` and return.
 
-    Call it once everything that counts is in Postgres. Raises what the service's `stop` raises.
+    Call it once everything that matters is in Postgres. Raises what the service's `stop` raises.
     """
     stopping = asyncio.create_task(service.stop())
     _, late = await asyncio.wait([stopping], timeout=limit_s)

@@ -67,7 +67,7 @@ def retry_letter(
     actor: str,
     reason: str | None = None,
 ) -> Position:
-    """Have the record projected, and return the position of what was appended for that.
+    """Project the record, and return the position of the record appended for that.
 
     If it parks its task, that is an `unparked` event: then it and those behind it are projected where they are. Any
     other one is appended again, byte for byte, to its partition; the dead letter stays, as a fact about its own offset.
@@ -99,7 +99,7 @@ def discard_letter(
     actor: str,
     reason: str | None = None,
 ) -> Position:
-    """Have its task go on without the record, and return the position of the `unparked` event that says so.
+    """Let its task go on without the record, and return the position of the `unparked` event that says so.
 
     Raises what `check_discard` raises, `LogUnavailable` (nothing was appended), `AppendOutcomeUnknown`.
     """

@@ -1,7 +1,7 @@
 """The deliverer: it projects the topic of subscriptions, and runs a courier for each active one.
 
-It runs beside the elected dispatcher. An earlier deliverer that still runs by mistake can store nothing, so it cannot
-move a position; at worst an event is sent twice, with the same id.
+It runs alongside the elected dispatcher. An earlier deliverer that still runs by mistake can store nothing, so it
+cannot move a position; at worst an event is sent twice, with the same id.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ class TaskFeed:
     """Starts at the given ends of the partitions. Use it in one event loop, and `close` it."""
 
     def __init__(self, servers: Servers, topic: str, ends: Mapping[int, int], wake: Callable[[], None]) -> None:
-        """`wake` is called when there is something new."""
+        """`wake` is called when new records arrive."""
         self.ends = dict(ends)
         """Partition → the offset after the last record that it has seen."""
         self._servers, self._topic, self._wake = servers, topic, wake
@@ -54,7 +54,7 @@ class TaskFeed:
         await asyncio.to_thread(self._readers.shutdown)
 
     def has_more(self, offsets: Mapping[int, int]) -> bool:
-        """Whether there is a record at or after one of these offsets."""
+        """Whether any record is at or after one of these offsets."""
         return any(offsets.get(partition, 0) < end for partition, end in self.ends.items())
 
     async def page(self, offsets: Mapping[int, int], most: int) -> Sequence[Record]:

@@ -34,7 +34,8 @@ class Policy:
     """Delivered events that may be ahead of one that is not."""
 
     def pause_s(self, failures: int, chance: float) -> float:
-        """How long to wait after so many failures in a row: half of it at least, the rest by `chance` (0 to 1)."""
+        """How long to wait after this many consecutive failures: at least half of the backoff, the rest by `chance` (0
+        to 1)."""
         full_s = min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(failures - 1, 60))
         return full_s * (0.5 + chance / 2)
 
@@ -48,7 +49,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
     """The endpoint does not work now."""
     GONE = "gone"
-    """The endpoint says that it wants no events any more."""
+    """The endpoint says that it does not want any more events."""
     WITHHELD = "withheld"
     """Not sent, because the subscription's user may not see the task."""
 
@@ -80,7 +81,7 @@ class Settled(NamedTuple):
     outcome: Outcome
     attempts: int
     next_s: float | None = None
-    """When it is sent again at the earliest."""
+    """The earliest time to send it again."""
 
 
 @dataclass(slots=True)
@@ -105,7 +106,7 @@ class Place:
     attempts: Mapping[Position, int] = field(default_factory=dict)
     """Failed attempts at events that are not settled."""
     failures: int = 0
-    """Of the endpoint, in a row."""
+    """The endpoint's consecutive failures."""
 
 
 class Outbox:
@@ -116,7 +117,7 @@ class Outbox:
     ) -> None:
         """`not_before_s` is when the endpoint may be asked again, as it was stored."""
         self.failures = place.failures
-        """Of the endpoint, in a row."""
+        """The endpoint's consecutive failures."""
         self.not_before_s = not_before_s
         """When the endpoint may be asked again."""
         self._asked_until_s = float("-inf")
@@ -193,7 +194,8 @@ class Outbox:
         return [head.item for head in ready[:free]]
 
     def due_s(self) -> float | None:
-        """When `take` will have something, unless an answer comes before; None if it takes an answer, or an event."""
+        """When `take` will next have something, unless an answer comes first; None if it needs an answer or a new
+        event."""
         if self._free_lanes() <= 0:
             return None
         waiting = [head.due_s for head in self._heads() if head.began_s is None]
@@ -268,7 +270,7 @@ class Outbox:
         return pending.attempts >= most
 
     def _park(self, pending: _Pending) -> None:
-        """Everything of the task that waits is settled, and so is what comes of it later."""
+        """Settle all waiting events of the task, and any that come later."""
         task_id = pending.item.task_id
         self._parked.add(task_id)
         partitions = set()

@@ -122,7 +122,7 @@ class Sender:
         return EndpointAnswer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
 
     async def _post(self, message: WebhookMessage) -> tuple[int, str]:
-        """The status, and what `Retry-After` says."""
+        """The status, and the value of `Retry-After`."""
         to = parse_target(message.url)
         if to is None or to.url.userinfo:
             raise Refused("form")

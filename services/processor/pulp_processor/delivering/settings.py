@@ -1,4 +1,4 @@
-"""The settings of webhooks, PULP_WEBHOOK_*: where events may be delivered to, how fast, and how often."""
+"""The settings of webhooks, PULP_WEBHOOK_*: where events may be delivered, how fast, and how often."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self

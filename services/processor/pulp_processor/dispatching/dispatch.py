@@ -32,9 +32,9 @@ from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 LONGEST_CHAIN: Final = 16
 """Tasks that one slot gets at once."""
 CHAIN_S: Final = 0.8
-"""How long the tasks of a slot that use the same resources may take together, by what is known of such operations."""
+"""How long the tasks of a slot that use the same resources may take together, as estimated from their operations."""
 FREE_CHAIN_S: Final = 0.5
-"""The same of tasks that need no resource, which any other slot could run."""
+"""The same for tasks that need no resource, which any other slot could run."""
 _NEWEST: Final = 0.2
 """The weight of the last task in the average of its operation."""
 _STALE: Final = 2
@@ -187,7 +187,7 @@ class Dispatch:
     # What may begin.
 
     def assign(self) -> list[Assignment]:
-        """Fill the free slots: the tasks and holds of what it answers count as assigned from now on."""
+        """Fill the free slots. The returned tasks and holds count as assigned from now on."""
         found = []
         for task in self._best_first():
             worker = self.fleet.least_busy(task.offer)
@@ -201,7 +201,7 @@ class Dispatch:
         return found
 
     def _best_first(self) -> Iterator[WaitingTask]:
-        """Runnable tasks for which there is a free slot, and room for their user, when they are asked for."""
+        """Runnable tasks that, when requested, have a free slot and whose user has room."""
         heads = [(first, queue) for queue in list(self._runnable) if (first := self._first(queue)) is not None]
         heapify(heads)
         while heads:
@@ -251,7 +251,7 @@ class Dispatch:
             yield task
 
     def _others(self, head: WaitingTask) -> Iterator[WaitingTask]:
-        """The runnable tasks next to it that need no resource either, where many more wait than there are slots."""
+        """The next runnable tasks that need no resource either, if many more wait than there are slots."""
         usual_s = self._usual_s.get(head.offer.operation)
         if usual_s is None:
             return
@@ -313,7 +313,7 @@ class Dispatch:
             del self._lines[resource]
 
     def _queue(self, task: WaitingTask) -> None:
-        """Count the task among the runnable ones, if it is one."""
+        """Count the task among the runnable ones, if it is runnable."""
         if task.is_runnable and not self._is_aside(task.task_id):
             # Never the same twice, also for a task that waits again: entries of equal order compare by it.
             self._queued += 1

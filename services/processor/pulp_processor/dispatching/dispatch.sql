@@ -40,8 +40,8 @@ select seen_at + make_interval(secs => coalesce((select max(lease_seconds) from 
 insert into timelines values (timeline()) on conflict do nothing;
 
 -- facts --
--- What the dispatcher has to know of a task: where it waits, all that decides when it begins; where it has succeeded under its
--- claim, for how many seconds it ran; where it waits for its next attempt, for how many seconds more.
+-- What the dispatcher must know about a task: if it waits, everything that decides when it begins; if it has succeeded
+-- under its claim, for how many seconds it ran; if it waits for its next attempt, for how many seconds more.
 t.task_id, t.state, c.hold_id,
 case when t.state = 'successful' and t.attempt_id = c.attempt_id
      then extract(epoch from t.finished_at - t.started_at)::float8 end,
@@ -96,7 +96,7 @@ select h.hold_id, h.instance_id,
   from holds h;
 
 -- workers --
--- Those that take tasks.
+-- The workers that take tasks.
 select name, instance_id, queues, operations, concurrency, resting or not listening
   from workers
  where stopped_at is null and not draining and heartbeat_at + make_interval(secs => lease_seconds) > now();
@@ -109,7 +109,7 @@ update workers set resting = true from elected where instance_id = any (%(instan
 returning instance_id;
 
 -- wake --
--- With whether each still listens: a worker stops only while its row says that it may rest.
+-- Including whether each still listens: a worker stops only while its row says that it may rest.
 with elected as materialized (
     select epoch from dispatcher where epoch = %(epoch)s for share
 )
@@ -127,9 +127,9 @@ select m.since, o.queue, o.operation
  group by 1, 2, 3;
 
 -- end --
--- Ends the claims of tasks that have succeeded; then those of the holds that have no claim left. Only the attempt itself can
--- say that a task has succeeded, so its operation runs no more. Answers the epoch, if it still is this dispatcher's, and the
--- holds that have ended.
+-- Ends the claims of tasks that have succeeded; then those of the holds that have no claim left. Only the attempt
+-- itself can say that a task has succeeded, so its operation runs no more. Returns the epoch, if it is still this
+-- dispatcher's, and the holds that have ended.
 with elected as materialized (
     select epoch from dispatcher where epoch = %(epoch)s for share
 ), told as materialized (  -- else all tasks might be read that have succeeded, by the index of states
@@ -150,16 +150,15 @@ with elected as materialized (
 select (select epoch from elected), array(select hold_id from empty);
 
 -- forgotten --
--- Holds without a claim, of which no notification was heard.
+-- Holds without a claim whose notification was missed.
 select hold_id from holds h
  where not exists (select from claims c where c.hold_id = h.hold_id and c.released_at is null);
 
 -- assign --
--- Holds for slots of workers, claims for the tasks in them, reservations, and a notification to each worker. An attempt number is
--- never given twice: a claim's row stays until its task is final, and a row that a failover has lost is not needed where
--- the attempt has started. Tokens rise with every task, in the order of the
--- hold, also over a failover. Answers the epoch, if it still is this dispatcher's, and the tasks that were claimed:
--- those that still waited.
+-- Holds for slots of workers, claims for the tasks in them, reservations, and a notification to each worker. An attempt
+-- number is never given twice: a claim's row stays until its task is final, and a row that a failover has lost is not
+-- needed where the attempt has started. Tokens rise with every task, in the order of the hold, also over a failover.
+-- Returns the epoch, if it is still this dispatcher's, and the tasks that were claimed: those that still waited.
 with elected as materialized (
     select epoch from dispatcher where epoch = %(epoch)s for share
 ), held as (

@@ -227,10 +227,10 @@ class Dispatcher:
 
 
 def spacing_s(moved: int) -> float:
-    """How long to let moves of the projection gather, after a look that has found so many tasks.
+    """How long to let moves of the projection accumulate, after a look that has found this many tasks.
 
-    A look and a write cost about as much for one task as for thirty, and slots that are given several tasks at once do
-    not wait meanwhile.
+    A look and a write cost about as much for one task as for thirty, and slots that get several tasks at once do not
+    wait meanwhile.
     """
     return _SPACING_S if moved >= _MANY_MOVED else 0.0
 
@@ -242,7 +242,7 @@ def _has_passed(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:
 def _ids(payload: str) -> list[UUID]:
     try:
         return [UUID(word) for word in payload.split()]
-    except ValueError:  # any role that may connect can notify: it is a reason to look, and nothing more
+    except ValueError:  # any role that may connect can notify, so this is a reason to look and nothing more
         return []
 
 

@@ -24,7 +24,7 @@ _MOST_AT_ONCE: Final = 500
 
 
 class Elected:
-    """Keeps the core equal to the tables, and writes what it decides. `begin` it first; drop it after any error."""
+    """Keeps the core equal to the tables, and writes its decisions. `begin` it first; drop it after any error."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Elected:
     async def look_at_moves(self, released: Collection[UUID] = ()) -> int:
         """Take note of what the projection has written, and of holds whose claims were ended or released.
 
-        Answers how many tasks have moved. Raises `Deposed` or `Doubt`.
+        Returns how many tasks have moved. Raises `Deposed` or `Doubt`.
         """
         moved = await self._tables.moved(self._positions)
         if moved.generation != self._generation:

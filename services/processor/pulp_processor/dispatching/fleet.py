@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 from pulp_processor.dispatching.waiting import Offer
 
 KEPT_AWAKE: Final = 32
-"""Workers of a profile with a free slot that listen. The others rest: a notification of Postgres, for whomever it is,
-costs time for every connection that listens. A worker that rests hears of a task with its next heartbeat alone."""
+"""How many workers of a profile with a free slot listen. The others rest, because each notification of Postgres costs
+time for every connection that listens. A resting worker hears of a task only with its next heartbeat."""
 _AHEAD: Final = 4
-"""As many more are woken as soon as no more than this part of those are free: tasks that come meanwhile find a slot."""
+"""As soon as no more than this fraction of them are free, as many again are woken, so that tasks that come meanwhile
+find a slot."""
 _SPARE_LOOKS: Final = 6
 """A worker rests only if more workers than `KEPT_AWAKE` were free at each of this many looks."""
 _STALE: Final = 4
@@ -38,7 +39,7 @@ class LiveWorker:
     profile: Profile
     slots: int
     taken: int = 0
-    """Slots in use. More than `slots` where a worker came back with fewer of them."""
+    """Slots in use. More than `slots` if a worker came back with fewer of them."""
     rests: bool = False
     """It takes nothing, but can be woken."""
     is_free: bool = field(default=False, repr=False)

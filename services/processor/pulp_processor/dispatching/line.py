@@ -13,7 +13,8 @@ def _order(task: WaitingTask) -> Order:
 
 
 class ResourceLine:
-    """One resource. The first tasks in line are admitted as far as they and the holders get along with each other.
+    """One resource. The first tasks in line are admitted as long as they are compatible with each other and with the
+    holders.
 
     A task counts in its own `closed` every line that has not admitted it. `on_admitted` is called with a task when a
     line has, and `on_shut_out` when a task of an earlier order has come in between.
@@ -39,7 +40,7 @@ class ResourceLine:
 
     @property
     def holders(self) -> dict[UUID, bool]:
-        """Hold → whether it is exclusive; not to be changed."""
+        """Hold → whether it is exclusive. Do not change it."""
         return self._holders
 
     @property

@@ -1,4 +1,4 @@
-"""Which waiting tasks nobody could run for so long that they hold back no other task. Pure."""
+"""Which waiting tasks hold back no others, because nobody could run them for too long. Pure."""
 
 from collections.abc import Iterable
 from uuid import UUID

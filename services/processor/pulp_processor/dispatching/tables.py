@@ -118,7 +118,7 @@ class Written(NamedTuple):
     ended: frozenset[UUID]
     """The holds that have ended."""
     claimed: frozenset[UUID]
-    """The tasks that were assigned: those that still waited, and were not claimed."""
+    """The tasks that were assigned: those that still waited and were not claimed."""
 
 
 class DispatchTables(Protocol):
@@ -153,7 +153,7 @@ class DispatchTables(Protocol):
         ...
 
     async def rest(self, instance_ids: Collection[UUID]) -> None:
-        """Let workers rest to which nothing is assigned: they stop listening with their next heartbeats."""
+        """Let workers without assignments rest: they stop listening with their next heartbeats."""
         ...
 
     async def wake(self, instance_ids: Collection[UUID]) -> list[UUID]:

@@ -1,5 +1,5 @@
 -- contexts --
--- The context with which each task was accepted, of those that have one.
+-- The trace context with which each task was accepted, for those that have one.
 select task_id, traceparent
   from (select task_id, convert_from(event, 'UTF8')::json ->> 'traceparent' as traceparent
           from task_events

@@ -22,7 +22,7 @@ from pulp_events.topics import Topics
 
 _TIMEOUT_S: Final = 10.0
 _TRANSACTION_S: Final = 60
-"""Longer than anything that happens in one; a publisher that was killed leaves one open for so long at most."""
+"""Longer than anything in one transaction takes; a killed publisher leaves one open for at most this long."""
 
 
 class StateRecord(NamedTuple):
@@ -34,7 +34,7 @@ class StateRecord(NamedTuple):
 
 
 class StatePlace(NamedTuple):
-    """Up to where the states of a partition are published."""
+    """The position up to which the states of a partition are published."""
 
     next_offset: int
     generation: int
@@ -49,7 +49,7 @@ class StateLog:
     """
 
     def __init__(self, servers: Servers, topics: Topics, partitions: int) -> None:
-        """Connects on `open`; `partitions` is the number of those of the topic of events."""
+        """Connects on `open`; `partitions` is the partition count of the topic of events."""
         self._kafka, self._topics, self._partitions = Kafka.of(servers), topics, partitions
         self._producer = Producer(
             client_settings(
@@ -79,7 +79,7 @@ class StateLog:
         wanted = [TopicPartition(self._topics.events, partition) for partition in range(self._partitions)]
         group = group_of(self._topics)
         asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        # Not by the consumer, which does not report that it is refused.
+        # Not with the consumer, which does not report a refusal.
         connection = admin.connect(self._kafka)
         futures = connection.client.list_consumer_group_offsets(asked, require_stable=True, request_timeout=_TIMEOUT_S)
         try:
@@ -94,7 +94,7 @@ class StateLog:
         }
 
     def publish(self, records: Iterable[StateRecord], places: Mapping[int, StatePlace]) -> None:
-        """Write the records, and where to go on, or nothing. After an error `close` it and open another one.
+        """Write the records and the place to continue from, or nothing. After an error `close` it and open another one.
 
         Raises `LogUnavailable`, `LogRefused`.
         """
@@ -122,7 +122,7 @@ class StateLog:
             self._producer.send_offsets_to_transaction(offsets, self._group.consumer_group_metadata(), _TIMEOUT_S)
             self._producer.commit_transaction(_TIMEOUT_S)
         except (KafkaException, BufferError) as error:
-            # The transaction's own error says only how many records were not taken.
+            # The transaction's own error says only how many records were not accepted.
             with contextlib.suppress(KafkaException):
                 self._producer.poll(0)
             raise self._failed(KafkaException(undelivered[0]) if undelivered else error) from error
@@ -130,7 +130,7 @@ class StateLog:
     def close(self) -> None:
         """Release the connections; a transaction that is open is aborted by the next `open`, or after a minute."""
         self._group.close()
-        with contextlib.suppress(KafkaException):  # one that was fenced off says so at every call
+        with contextlib.suppress(KafkaException):  # a fenced producer reports it at every call
             self._producer.purge()
             self._producer.flush(0)
 

@@ -6,9 +6,10 @@ select timeline();
 select partition, next_offset from positions;
 
 -- end_candidates --
--- Tasks that have to be ended, or whose attempt has to be, and the facts that decide how. A lease runs from its worker's
--- last heartbeat, or from the start of the attempt if nobody holds its claim. A restart of Postgres counts as a heartbeat, since none could arrive
--- before it. Leases count only after the warm-up: in `trusted` partitions, and once `warm_up_s` exceeds the lease.
+-- Tasks that must end, or whose attempt must, and the facts that decide how. A lease runs from its worker's last
+-- heartbeat, or from the start of the attempt if nobody holds its claim. A restart of Postgres counts as a heartbeat,
+-- since none could arrive before it. Leases count only after the warm-up: in `trusted` partitions, and once `warm_up_s`
+-- exceeds the lease.
 with seen as materialized (  -- three kinds, each by an index of its own, which the condition on partitions would keep from being used
     select task_id, state, attempt_id, worker, partition, depends_on, started_at, timeout_seconds, deadline_seconds,
            cancel_requested_at, accepted_at

@@ -17,7 +17,7 @@ _SQL: Final = load("pulp_processor.reacting", "reactor.sql")
 
 
 class EndCandidate(NamedTuple):
-    """A task that may have to be ended, and the facts that decide how."""
+    """A task that may have to end, and the facts that decide how."""
 
     task: Task
     has_failed_dependency: bool
@@ -34,7 +34,7 @@ class ReactorView(Protocol):
         ...
 
     async def end_candidates(self, known: Mapping[str, object]) -> list[EndCandidate]:
-        """Tasks that may have to be ended, all from one snapshot."""
+        """Tasks that may have to end, all from one snapshot."""
         ...
 
     async def contexts(self, task_ids: Collection[UUID]) -> Mapping[UUID, str]:

@@ -114,8 +114,8 @@ async def compare(
 ) -> Comparison:
     """Compare all tables, each side as its connection's transaction sees it.
 
-    `accept` names columns whose differences are wanted, as COLUMN or TABLE.COLUMN. `step(table)` is called before each
-    table. Raises `RebuildRefused` for a name that no table has.
+    `accept` names columns that may differ, as COLUMN or TABLE.COLUMN. `step(table)` is called before each table. Raises
+    `RebuildRefused` for a name that no table has.
     """
     found = Comparison()
     columns = [

@@ -17,7 +17,7 @@ from pulp_processor.rebuilding.errors import RebuildInterrupted
 from pulp_processor.rebuilding.fill import Filler, Share, fill_share
 
 _MOST: Final = 4
-"""With more processes Postgres would have too little left for everybody else."""
+"""With more processes, Postgres would have too little capacity left for others."""
 _NICENESS: Final = 19
 """Live processes on the same machine come first: at their priority a rebuild took 44 % of the projection's rate."""
 # Forked processes share the memory of what this one has imported.

@@ -81,7 +81,7 @@ async def active(connection: AsyncConnection) -> Generation:
 
 
 async def in_progress(connection: AsyncConnection) -> Generation | None:
-    """The generation that is being built, or is ready to become active; there is at most one."""
+    """The generation that is being built or is ready to become active; there is at most one."""
     for generation in await generations(connection):
         if generation.status in ("building", "ready"):
             return generation

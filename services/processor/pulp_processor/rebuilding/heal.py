@@ -65,8 +65,8 @@ async def heal(settings: Settings, task_id: UUID, report: Report = report_nothin
     """Compare the rows of a task with its events in the log, and replace them if they differ.
 
     Its row, its history in its partition, its resources and its cause are compared; the counters and the daily
-    statistics are counted again where it stands in them. Raises `OffsetOutOfRange` if the log does not begin at offset
-    0, `ArchiveError`, `RebuildRefused` if neither log nor rows know the task, or if batches kept the partition locked,
+    statistics that include it are counted again. Raises `OffsetOutOfRange` if the log does not begin at offset 0,
+    `ArchiveError`, `RebuildRefused` if neither log nor rows know the task, or if batches kept the partition locked,
     `DependencyAway`, `TopicMismatch`, `ReadModelUnavailable`.
     """
     return await _locked(settings, task_id, report, _heal)
@@ -119,7 +119,7 @@ async def _read(
 async def _lock(
     connection: AsyncConnection, settings: Settings, task_id: UUID, found: TaskRecords
 ) -> tuple[TaskStatements, TaskRecords]:
-    """Lock the position of the task's partition, in the caller's transaction, and read what has come up to it."""
+    """Lock the position of the task's partition, in the caller's transaction, and read the records up to it."""
     await connection.execute(f"set local lock_timeout = '{_STRETCH_S:g}s'")
     generation = await lock_generation(connection)
     statements = TaskStatements(connection, generation, task_id, found.partition, [])

@@ -21,7 +21,7 @@ select record_offset from {schema}.dead_letters
  order by 1;
 
 -- prepare --
--- Tables for what the log says, as the fold writes them: the search path of this transaction finds them first.
+-- Tables for the contents of the log, as the fold writes them: the search path of this transaction finds them first.
 create temporary table tasks (like {schema}.tasks including all) on commit drop;
 create temporary table task_events (like {schema}.task_events including all) on commit drop;
 create temporary table task_resources (like {schema}.task_resources including all) on commit drop;
@@ -42,7 +42,7 @@ select {keys}, {columns} from {source}.{table} t where {of_task} order by {keys}
 t.task_id = %(task_id)s
 
 -- of_history --
--- Rows of other partitions stay: what an event there has come to depends on when it was projected.
+-- Rows of other partitions stay: the effect of an event there depends on when it was projected.
 t.partition = %(partition)s and (t.task_id = %(task_id)s or t.record_offset = any (%(offsets)s))
 
 -- remove --

@@ -67,7 +67,7 @@ class DetachedParts(NamedTuple):
 
     detached: list[MonthPart]
     dropped: list[MonthPart]
-    """Also of those that had been detached before."""
+    """The dropped parts, including those detached earlier."""
 
 
 async def parts(settings: Settings) -> list[MonthPart]:
@@ -150,7 +150,7 @@ async def _archive(connection: AsyncConnection, settings: Settings) -> Archive |
 
 
 async def _alone(connection: AsyncConnection) -> Generation:
-    """The active generation. Raises `RebuildRefused` if there are others, whose history would be another one."""
+    """The active generation. Raises `RebuildRefused` if there are others, whose history would differ."""
     others = [item for item in await generations(connection) if item.status != "active"]
     if others:
         names = ", ".join(f"{item.number} ({item.status})" for item in others)

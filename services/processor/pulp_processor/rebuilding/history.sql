@@ -1,5 +1,5 @@
 -- parts --
--- The parts of the history, the oldest first, with what each takes on disk.
+-- The parts of the history, oldest first, with the size of each on disk.
 select p.name, p.since, p.until, p.is_rest, pg_total_relation_size(format('generation_%%s.%%s', %(generation)s::int, p.name)::regclass)
   from history_parts(%(generation)s) p
  order by p.is_rest, p.until;
@@ -8,7 +8,7 @@ select p.name, p.since, p.until, p.is_rest, pg_total_relation_size(format('gener
 select name, topic_id from event_topic;
 
 -- detached_sizes --
--- Of the tables that were detached and are kept.
+-- The tables that were detached and are kept.
 select relname::text, pg_total_relation_size(oid) from pg_class
  where relnamespace = 'history_detached'::regnamespace and relkind = 'r';
 
@@ -46,7 +46,7 @@ insert into public.detached_effects (part, partition, record_offset, task_id, ef
 select %(part)s, partition, record_offset, task_id, effect from {table} where effect <> 'applied';
 
 -- keep_ends --
--- Also where the tasks ended. What a command that was killed has left of a part is the same.
+-- Also if the tasks ended. The remains of a part that a killed command left are the same.
 insert into public.detached_ends (task_id, part, record_offset)
 select task_id, %(part)s, record_offset from {table}
  where type = 'org.pulpproject.task.finished.v1' and effect = 'applied'
@@ -74,7 +74,7 @@ alter table history_detached.{name} drop constraint if exists of_this_time,
                                     add constraint of_this_time check (broker_time < {until} and broker_time >= {since});
 
 -- take_back --
--- The rest has what a clock has dated back since.
+-- The rest has rows that a clock has dated back since.
 lock table {schema}.task_events_rest in access exclusive mode;
 with moved as (
     delete from {schema}.task_events_rest where broker_time < {until} and broker_time >= {since} returning *

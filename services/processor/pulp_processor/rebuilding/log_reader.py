@@ -66,7 +66,7 @@ class LogReader:
     async def _read_archive(self, end: int, most: int) -> list[Record]:
         """The next records before `end`; [] if there are none, and then the position is `end`."""
         if not self._left:
-            assert self._batches is not None  # else nothing is archived
+            assert self._batches is not None  # otherwise nothing is archived
             self._left = await asyncio.to_thread(next, self._batches, [])
         if not self._left:
             self.next_offset = self._archived_end

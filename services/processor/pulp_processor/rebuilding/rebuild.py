@@ -49,7 +49,7 @@ _LIVE_S: Final = 60.0
 _CANCEL_TRIES: Final = 10
 _GENTLE_TRIES: Final = 2
 _STOPPED: Final[Errors] = (RebuildCancelled, *AWAY, errors.UndefinedTable, errors.InvalidSchemaName)
-"""How a step of a rebuild ends when Postgres goes away, or somebody else drops its generation."""
+"""How a step of a rebuild ends if Postgres goes away, or somebody else drops its generation."""
 
 
 async def start(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
@@ -266,7 +266,7 @@ async def _wait_for_live(settings: Settings, candidate: Generation) -> None:
 
 @asynccontextmanager
 async def _snapshot(postgres: str) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction that sees the database as it is at its first query."""
+    """A connection in a transaction that sees the database as of its first query."""
     async with connected(postgres) as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         await connection.execute("set local timezone = 'UTC'")

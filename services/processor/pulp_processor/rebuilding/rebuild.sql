@@ -63,8 +63,8 @@ update generations
 select pg_notify('pulp_positions', %(generation)s || ' ' || partition || ' ' || next_offset) from public.positions;
 
 -- copy_sent_flags --
--- A dead letter counts as sent if the old generation sent it. Past the old position none does. What the old generation
--- projected as an event counts as sent: a rebuild sends nothing.
+-- A dead letter counts as sent if the old generation sent it. Past the old position none does. A record that the old
+-- generation projected as an event counts as sent: a rebuild sends nothing.
 with flags as (
     select d.partition, d.record_offset, coalesce(o.sent, d.record_offset < p.next_offset) as sent
       from {new}.dead_letters d

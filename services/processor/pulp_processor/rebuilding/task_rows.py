@@ -66,7 +66,7 @@ class TaskStatements(NamedTuple):
 
 
 async def task_of(statements: TaskStatements) -> Task | None:
-    """The task as its row in the generation says, if that can be read."""
+    """The task according to its row in the generation, if that is readable."""
     await statements.connection.execute(
         SQL("set local search_path to {}, public").format(Identifier(statements.schema))
     )
@@ -88,7 +88,7 @@ async def fold(statements: TaskStatements, records: Sequence[Record]) -> Task | 
 
 
 async def differences_of(statements: TaskStatements, table: str) -> list[RowDifference]:
-    """Compare the task's rows of a table with those that its records give."""
+    """Compare the task's rows in a table with those that its records give."""
     keys = TABLES[table].keys
     ours, fresh = await _rows(statements, table, statements.schema), await _rows(statements, table, "pg_temp")
     found = []
@@ -108,7 +108,7 @@ async def differences_of(statements: TaskStatements, table: str) -> list[RowDiff
 
 
 async def replace_rows(statements: TaskStatements, tables: Sequence[str]) -> None:
-    """Replace the task's rows of these tables by those that its records give."""
+    """Replace the task's rows in these tables with those that its records give."""
     for table in tables:
         of_task = SQL(_SQL[TABLES[table].of_task])
         names = SQL(", ").join(Identifier(name) for name in await _columns(statements, table))

@@ -1,4 +1,4 @@
-"""Verifying the read model: a fresh fold of the log, beside the live rows, is compared with them."""
+"""Verifying the read model: a fresh fold of the log, next to the live rows, is compared with them."""
 
 from pulp_events.errors import ReadModelUnavailable
 from pulp_runtime.startup import prepare

@@ -1,9 +1,9 @@
 """The scheduler: it projects the topic of schedules, and runs their ticks.
 
-A tick is run in two steps. First an event says that it is due: the topic has one order, so of two schedulers one is
-first, and an event that was made from an older definition has no effect. Then the task is submitted, with an id that
-is derived from schedule and tick, and a second event says so. Whoever finds a due tick without the second event
-submits its task again, which makes no second task.
+A tick is run in two steps. First an event says that it is due: the topic has one order, so one of two schedulers is
+first, and an event based on an older definition has no effect. Then the task is submitted, with an id derived from
+schedule and tick, and a second event says so. Whoever finds a due tick without the second event submits its task again,
+which does not create a second task.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _log = logging.getLogger("pulp.scheduler")
 
 
 class Scheduler:
-    """Runs beside the elected dispatcher; an earlier one that still runs by mistake is harmless."""
+    """Runs alongside the elected dispatcher; an earlier one that still runs by mistake is harmless."""
 
     def __init__(
         self,
@@ -117,14 +117,14 @@ class Scheduler:
         if found.topic_id != known.topic_id:
             raise TopicMismatch(f"topic {self._topic} was created again (id {found.topic_id}, not {known.topic_id})")
         if projector.next_offset < found.end:
-            return _SOON_S  # a change that is in the log decides, although it is not projected yet
+            return _SOON_S  # a change in the log decides, even if it is not projected yet
         if await self._decide_all(connection, now):
             return _SOON_S  # first, since a tick may be decided too late, but not submitted
         pending = await to_submit(connection, most=_MOST_DECIDED)
         return _SOON_S if await self._submit(pending, kafka, found.end) else _PERIOD_S
 
     async def _decide_all(self, connection: AsyncConnection, now: datetime) -> bool:
-        """Decide about ticks that have come; whether there was one that could be decided."""
+        """Decide about ticks that have come; returns whether any could be decided."""
         waiting = await to_decide(connection, now, most=_MOST_DECIDED)
         has_caught_up = False
         if any(_needs_last_task(each.schedule) for each in waiting):
@@ -149,10 +149,10 @@ class Scheduler:
         return True
 
     async def _submit(self, schedules: Sequence[Schedule], kafka: admin.Connection, end: int) -> bool:
-        """Submit pending ticks, as many as one round may; False if some have to be tried again.
+        """Submit pending ticks, as many as one round may; False if some must be tried again.
 
-        It stops as soon as somebody else appends to the topic, which ends at `end`: that may be a change of a schedule.
-        What Postgres refuses for one schedule, such as for a missing right, keeps no other one from running.
+        It stops as soon as somebody else appends to the topic, which ends at `end`, since that may be a change of a
+        schedule. If Postgres refuses one schedule, for example for a missing right, the others still run.
         """
         if not schedules:
             return True
@@ -238,5 +238,5 @@ def _has_passed(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:
 
 
 def _needs_last_task(schedule: Schedule) -> bool:
-    """Whether it has to be known if its last task has ended."""
+    """Whether it must know if its last task has ended."""
     return schedule.last_task is not None and schedule.definition.overlap is Overlap.SKIP

@@ -51,7 +51,7 @@ _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped or NAT64 address leads to; any other as it is."""
+    """The IPv4 address that an IPv4-mapped or NAT64 address leads to; any other address unchanged."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped

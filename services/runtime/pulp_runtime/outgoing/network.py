@@ -157,7 +157,7 @@ class _Counted(httpcore.AsyncNetworkStream):
 
 
 def _is_readable(connected: socket.socket) -> bool:
-    """Whether there is something to read, or the end: then an idle connection cannot be used again."""
+    """Whether there is data or the end of the stream to read: then an idle connection cannot be used again."""
     descriptor = connected.fileno()
     if descriptor < 0:
         return True

@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 
 def asked_pause_s(retry_after: str, now: datetime | None = None) -> float | None:
-    """What a `Retry-After` asks for, as seconds or as a date; None for anything else."""
+    """The delay that a `Retry-After` requests, as seconds or as a date; None for anything else."""
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])

@@ -59,11 +59,11 @@ USUAL_PORTS: Final = ((80, 80), (443, 443), (1024, _LARGEST_PORT))
 
 
 class Destinations(Struct, frozen=True, kw_only=True):
-    """What is on `allow` and not on `deny` may be sent to; some addresses never.
+    """Addresses on `allow` and not on `deny` may be used; some never.
 
     An item is a kind of address (`public`, `private`, `loopback`), a network, an address, or a host's name; `*.NAME`
-    stands for all names below it. A name that is allowed may have public and private addresses; to reach it over the
-    loopback interface takes an item for the address as well.
+    stands for all names below it. An allowed name may have public and private addresses; reaching it over the loopback
+    interface needs an item for the address as well.
     """
 
     allow: tuple[str, ...] = ("public",)
@@ -120,7 +120,7 @@ def literal(host: str) -> Address | None:
 
 
 def _is_wrong(item: str) -> bool:
-    """Whether no list can hold this."""
+    """Whether no list can contain this."""
     return item not in _KINDS and _network(item) is None and (not _NAME.fullmatch(item) or _is_numeric(item))
 
 

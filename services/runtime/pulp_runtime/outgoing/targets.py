@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
 
 def has_no_place_in_a_url(text: str) -> bool:
-    """Whether there is a character that no URL holds, such as a newline."""
+    """Whether it has a character that no URL may contain, such as a newline."""
     return _NO_URL.search(text) is not None
 
 
@@ -36,7 +36,7 @@ def parse_target(url: str) -> Target | None:
     """Where a request for the URL goes; None unless it is an http or https URL."""
     if len(url) > MOST_CHARACTERS or has_no_place_in_a_url(url):
         return None
-    import httpx  # with what it brings along it takes 7 MiB, which an API without subscriptions does not need
+    import httpx  # with its dependencies it takes 7 MiB, which an API without subscriptions does not need
 
     try:
         parsed = httpx.URL(url.partition("#")[0])

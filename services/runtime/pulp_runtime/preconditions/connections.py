@@ -12,7 +12,7 @@ _SQL: Final = load("pulp_runtime.preconditions", "connections.sql")
 _FULL: Final = 0.9
 """The fraction of connections in use beyond which there is a finding."""
 _REFUSALS: Final = ("too many clients already", "connection slots are reserved", "too many connections for")
-"""What Postgres says to a client for which it has no connection; libpq does not pass on the code of this error."""
+"""Postgres's message to a client for which it has no connection; libpq does not pass on the code of this error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +20,18 @@ class Needs:
     """How many connections a process has open at once, without one for a moment at each check."""
 
     least: int
-    """The least with which it works."""
+    """The minimum with which it works."""
     most: int
     a_partition: int = 0
     """How many more it opens for each partition; it may get all of them."""
 
     def for_partitions(self, partitions: int) -> Self:
-        """The same with those of this many partitions among the most."""
+        """The same, with this many partitions included in the maximum."""
         return type(self)(least=self.least, most=self.most + self.a_partition * partitions)
 
 
 WORKER: Final = Needs(least=2, most=2)
-"""However many slots it has: one listens and looks for what is assigned, one writes."""
+"""Regardless of its slots: one connection listens and looks for assignments, one writes."""
 PROCESSOR: Final = Needs(least=5, most=5, a_partition=1)
 """The reactor, dead letters, two for the dispatcher, one that keeps the instance's name, and a writer for each
 partition. The process of the elected dispatcher has up to four more for schedules, two for subscriptions and one for
@@ -73,7 +73,7 @@ class Room:
     workers: int = 0
     """How many are online."""
     workers_connections: int = 0
-    """How many connections workers have, those that are starting included."""
+    """How many connections workers have, including those that are starting."""
 
     @property
     def tightest(self) -> Limit | None:
@@ -122,7 +122,7 @@ def judge(room: Room) -> list[Finding]:
 
 
 def refusal(room: Room, needs: Needs, *, held: int) -> Finding | None:
-    """The fault of a process that cannot work with the connections that are left; it holds so many already."""
+    """The fault of a process that cannot work with the free connections, given those that it already holds."""
     limit = room.tightest
     if limit is None or limit.free + held >= needs.least:
         return None

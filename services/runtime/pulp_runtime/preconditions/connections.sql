@@ -1,5 +1,6 @@
 -- limits --
--- A limit that is not set, or that does not bind this role, is null. What is in use includes some that serve no client.
+-- A limit that is not set, or that does not bind this role, is null. The connections in use include some that serve no
+-- client.
 select current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
            - coalesce(current_setting('reserved_connections', true)::integer, 0),
        (select sum(numbackends) from pg_stat_database)::integer,

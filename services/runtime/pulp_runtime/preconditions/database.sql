@@ -1,5 +1,5 @@
 -- facts --
--- One statement, of what every role may read. A setting that this version of Postgres lacks is null.
+-- One statement that reads only what every role may read. A setting that this version of Postgres lacks is null.
 select current_database() as name,
        current_user as role,
        pg_encoding_to_char(d.encoding) as encoding,

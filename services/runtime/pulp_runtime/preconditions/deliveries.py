@@ -10,7 +10,7 @@ from pulp_projections.webhooks.reading import WaitingDeliveries, waiting_deliver
 
 
 async def look(connection: AsyncConnection) -> list[Finding]:
-    """Subscriptions that are parked, wholly or for some tasks; nothing where this role may not know it."""
+    """Subscriptions that are parked, wholly or for some tasks; nothing if this role may not know it."""
     try:
         return list(judge(await waiting_deliveries(connection)))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):

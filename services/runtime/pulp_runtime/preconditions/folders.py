@@ -9,7 +9,7 @@ from typing import Final
 from pulp_events.findings import Finding, Severity
 
 LEAST_FREE_BYTES: Final = 1 << 30
-"""With less free space there is a finding."""
+"""Less free space than this is a finding."""
 
 
 def look(storage: Path) -> list[Finding]:

@@ -51,7 +51,7 @@ class Place:
     archive: str | None = None
     """The archive of the events topic, which may then have a retention limit."""
     looks_at_dispatch: bool = False
-    """Whether to look also for tasks that nothing will run or that are parked, and for subscriptions that deliver
+    """Whether to also look for tasks that nothing will run or that are parked, and for subscriptions that deliver
     nothing."""
     broker_clock: ServerClock = field(default_factory=ServerClock)
     """Measured by appends of events; a check writes nothing itself."""
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def endangers_data(self) -> bool:
-        """Whether it is dangerous to go on. A part that is away endangers nothing by itself."""
+        """Whether it is dangerous to continue. A part that is merely down endangers nothing."""
         return any(each.severity is Severity.FAULT and each.check not in AWAY for each in self.findings)
 
 

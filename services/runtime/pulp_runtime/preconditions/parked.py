@@ -7,7 +7,7 @@ from pulp_projections.reading.trust import parked_tasks
 
 
 async def look(connection: AsyncConnection) -> list[Finding]:
-    """That tasks are parked; nothing where this role may not know it."""
+    """Reports parked tasks; nothing if this role may not know about them."""
     try:
         number = await parked_tasks(connection)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):

@@ -1,4 +1,4 @@
-"""A log whose appends are measured."""
+"""A log that measures its appends."""
 
 import time
 

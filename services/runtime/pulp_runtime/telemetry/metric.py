@@ -1,4 +1,4 @@
-"""Metrics, and the port by which a process measures."""
+"""Metrics, and the interface through which a process records them."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Kind(StrEnum):
     COUNTER = "counter"
     """How often something has happened since the process started."""
     HISTOGRAM = "histogram"
-    """How many values there were up to each of some bounds, and their sum."""
+    """How many values were up to each of some bounds, and their sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class _Gauges(Collector):
         self._one_at_a_time = threading.Lock()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: the registry would ask the sources before there are any."""
+        """Nothing: the registry would ask the sources before any exist."""
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -128,7 +128,7 @@ class _Gauges(Collector):
         yield from families.values()
 
     def _ask(self) -> list[Reading]:
-        """What the sources say; of all only that they fail where the loop is blocked or ends."""
+        """The values of the sources; if the loop is blocked or ends, only that all of them fail."""
         asked: Future[list[Reading]] | None = None
         reading = self._read_all()
         try:

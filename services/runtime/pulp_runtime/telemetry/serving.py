@@ -28,7 +28,7 @@ class Telemetry(NamedTuple):
 async def telling(settings: TelemetrySettings, process: str) -> AsyncIterator[Telemetry]:
     """The meter of a process and its traces, until the end; both are off unless the settings say otherwise.
 
-    Raises `SettingsError` if the address is in use or is no address of this machine, or if a library is missing.
+    Raises `SettingsError` if the address is in use or is not an address of this machine, or if a library is missing.
     """
     async with metering(settings, process) as meter, tracing(settings, process) as spans:
         yield Telemetry(meter, spans)
@@ -64,7 +64,7 @@ async def tracing(settings: TelemetrySettings, process: str) -> AsyncIterator[Tr
 async def metering(settings: MetricsSettings, process: str) -> AsyncIterator[Meter]:
     """The meter of a process, whose metrics are shown until the end; without a port it measures nothing.
 
-    Raises `SettingsError` if the address is in use or is no address of this machine, or if the library is missing.
+    Raises `SettingsError` if the address is in use or is not an address of this machine, or if the library is missing.
     """
     if settings.port is None:
         yield NO_METER

@@ -115,9 +115,9 @@ def of_task(task_id: UUID) -> dict[str, str | int]:
 class TracedLog:
     """A `Log` whose appends are spans. An event carries the context of the span that sends it.
 
-    The parent is the context that the event has already, or else the caller's. An event outside of a trace stays as it
+    The parent is the context that the event already has, or else the caller's. An event outside of a trace stays as it
     is. A second try of an append is another span, so the bytes of the event differ; its id does not, which is what
-    counts.
+    matters.
     """
 
     def __init__(self, log: Log, tracing: Tracing, topic: str) -> None:

@@ -81,7 +81,7 @@ class Answer:
                 await asyncio.sleep(0)
 
     async def whole(self) -> bytes:
-        """The body. One that is compressed, which was not asked for, is refused. Raises as `pieces` does."""
+        """The body. A compressed one, which was not requested, is refused. Raises as `pieces` does."""
         if (self.header("Content-Encoding") or "identity").lower() != "identity":
             raise FetchFailed(f"{self._asked}: the server sends it compressed, although it was asked not to")
         return b"".join([piece async for piece in self.pieces()])

@@ -57,7 +57,7 @@ class Credential:
         self.headers: dict[str, str] = {}
         self.query = ""
         self.proxy: str | None = None
-        """None: as the environment says; empty: none."""
+        """None: as the environment says; empty: no proxy."""
         self.certificate: tuple[Path, Path | None] | None = None
         """The client's certificate, and its key if that is in another file."""
         self.ca: Path | None = None

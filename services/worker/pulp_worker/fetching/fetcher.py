@@ -44,7 +44,7 @@ _READ_AHEAD_BYTES: Final = 64 * 1024
 _REFUSED: Final = (
     "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY, PULP_FETCH_PORTS)"
 )
-# One text for a port that is closed, one that is filtered, and one where something else listens or nothing is said.
+# One message for a port that is closed, filtered, silent, or used by another service.
 _NO_HTTP: Final = (
     "no answer over HTTP: there is no connection, it ends early, or nothing comes in time (PULP_FETCH_CONNECT_S,"
     " PULP_FETCH_READ_S)"
@@ -59,8 +59,8 @@ _log = logging.getLogger("pulp.fetch")
 class Fetcher:
     """Fetches within the rules and bounds of the settings. Made by `Context.fetcher`; for one task, and one loop.
 
-    Every call raises `FetchFailed` with the reason, `FetchRefused` where the rules say so, and `LimitExceeded`. None of
-    them has a text that was fetched.
+    Every call raises `FetchFailed` with the reason, `FetchRefused` if the rules forbid it, and `LimitExceeded`. None of
+    them repeats fetched text.
     """
 
     def __init__(
@@ -124,10 +124,11 @@ class Fetcher:
         total_s: float | None = None,
         called: str | None = None,
     ) -> AsyncIterator[Answer]:
-        """The answer to a GET, or 304 where `headers` have a condition; its body is read inside the `async with`.
+        """The answer to a GET, or 304 if `headers` have a condition; read its body inside the `async with`.
 
         The bounds are those of the settings, or lower. `headers` go to the URL's own origin; a redirect to another one
-        takes only those along that hold no secret. Errors have `called` in place of the URL, for one that was fetched.
+        takes along only those without secrets. Errors have `called` in place of the URL, for a URL that was itself
+        fetched.
         """
         asked = called or shown(url)
         limits = self._settings

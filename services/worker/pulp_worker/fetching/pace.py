@@ -14,7 +14,7 @@ class Pace:
         self._waited_s, self._size_bytes = 0.0, 0
 
     def note(self, waited_s: float, size_bytes: int) -> None:
-        """Raises `TooSlow` at the end of a window in which too little has come."""
+        """Raises `TooSlow` at the end of a window in which too little data came."""
         self._waited_s += waited_s
         self._size_bytes += size_bytes
         if self._waited_s >= self._window_s:

@@ -27,7 +27,7 @@ _DOWN: Final = "does not answer any more: it has failed many times in a row, and
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], pauses_s: Sequence[float] | None = None) -> T:
-    """What the attempt returns; after a transient `FetchFailed` it is made again, after what `Retry-After` asks for."""
+    """The result of the attempt; after a transient `FetchFailed` it is repeated, after the delay of `Retry-After`."""
     for pause_s in PAUSES_S if pauses_s is None else pauses_s:
         try:
             return await attempt()
@@ -57,7 +57,8 @@ class Patience:
     """A task's experience with its servers, and its retries."""
 
     def __init__(self, total_s: float, lowest_rate: int = 0, clock: Clock = _CLOCK) -> None:
-        """`total_s` is for one file with all its tries; `lowest_rate` is what a long try must bring to be progress."""
+        """`total_s` is for one file with all its tries; `lowest_rate` is the rate a long try must reach to count as
+        progress."""
         self._total_s, self._lowest_rate, self._clock = total_s, lowest_rate, clock
         self._standings: dict[str, Standing] = {}
 
@@ -68,13 +69,12 @@ class Patience:
         *,
         progress: Callable[[], int] = lambda: 0,
     ) -> T:
-        """What the attempt returns for one of the URLs, which are in order of preference.
+        """The result of the attempt for one of the URLs, which are in order of preference.
 
-        A URL that fails for good is left, one that may work the next time is asked again after a pause, and meanwhile
-        the others are. `progress` tells how many bytes are there: a try that has brought some does not count.
-
-        Raises `ServerDown` where all servers have been given up: each has failed many times in a row, whatever it was
-        asked for. Else what the first URL's last failure was.
+        A URL that fails for good is dropped; one that may work the next time is tried again after a pause, and the
+        others are tried meanwhile. `progress` returns how many bytes are there: a try that has brought some does not
+        count. Raises `ServerDown` if all servers have been given up, because each has failed many times in a row,
+        whatever was requested. Otherwise raises the first URL's last failure.
         """
         until_s = self._clock.now_s() + self._total_s
         search = _Search(urls, self._standings, until_s, self._lowest_rate, self._clock)
@@ -130,7 +130,7 @@ class _Search:
         return max(0.0, self._ready_s[url] - now_s, self.standing(url).ready_s - now_s)
 
     def note(self, url: str, error: FetchFailed | LimitExceeded, began_s: float, gained_bytes: int) -> None:
-        """A try has failed. Raises the first error where no other try is worth it."""
+        """A try has failed. Raises the first error if another try is not worth it."""
         if self._first is None or url == self._preferred:
             self._first = error
         if isinstance(error, LimitExceeded) or not error.is_transient:

@@ -22,7 +22,7 @@ def target(url: str, asked: str) -> Target:
 
 
 def redirected(start: Target, location: str, *, asked: str, may_downgrade: bool) -> Target:
-    """Where a redirect leads. Raises `FetchRefused`, which does not repeat what the server has sent."""
+    """Where a redirect leads. Raises `FetchRefused`, which does not repeat anything from the server."""
     try:
         found = None if has_no_place_in_a_url(location) else parse_target(str(start.url.join(location)))
     except (httpx.InvalidURL, ValueError):
