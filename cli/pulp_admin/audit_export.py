@@ -95,7 +95,7 @@ class ExportFiles:
         """Write the head of a new export, and return its progress. Raises `Failure` if the name is taken."""
         if self._kept.exists():
             raise Failure(
-                f"An export to {self.target} was cut. To continue it: {self._resume}. To begin anew, remove"
+                f"An export to {self.target} was cut. To continue it: {self._resume}. To start over, remove"
                 f" {self._kept} first.",
                 DATA,
             )
@@ -111,7 +111,7 @@ class ExportFiles:
         except FileNotFoundError:
             raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None
         except (ValueError, TypeError, RecursionError):
-            raise Failure(f"{self._kept} cannot be read: remove it and {self.part}, and export anew.", DATA) from None
+            raise Failure(f"{self._kept} cannot be read: remove it and {self.part}, and export again.", DATA) from None
         is_named = found.is_complete and self.target.exists()  # and killed just before this was forgotten
         if not is_named and (self.part.stat().st_size if self.part.exists() else -1) < found.size_bytes:
             raise Failure(f"{self.part} is shorter than it was: remove it and {self._kept}, and export again.", DATA)

@@ -196,7 +196,7 @@ def _compare(report: LogReport, tree: LogTree, records: Iterator[Record], end: i
 
 
 def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptCheckpoint, Checkpoint]]) -> None:
-    """Hold what others have against the tiles, which are those of the folder's own checkpoint."""
+    """Compare the checkpoints that others have with the tiles, which match the folder's own checkpoint."""
     before = len(report.found)
     for note, checkpoint in others:
         if checkpoint.size > tree.size:

@@ -158,8 +158,8 @@ class OtelTracing:
 
 
 def _is_left_out(scope: Mapping[str, Any]) -> bool:
-    """Whether no span is made for a request: for most of those that bring no context. Garbage is none: it would have
-    each request of a client traced.
+    """Whether to skip the span of a request, as for most requests without a context. An invalid one does not count:
+    otherwise a client could have each of its requests traced.
     """
     return random() >= SHARE and not any(
         name == b"traceparent" and _TRACEPARENT.fullmatch(value.decode("latin-1")) for name, value in scope["headers"]
