@@ -76,7 +76,7 @@ class ScheduleResponse(TypedDict):
     version: Annotated[int, Meta(description="The version of the definition.")]
     last_tick: Time | None
     last_outcome: str | None
-    failures_in_a_row: Annotated[int, Meta(description="Among the latest ticks that have ended.")]
+    failures_in_a_row: Annotated[int, Meta(description="Counted among the latest ticks that have ended.")]
     last_failures: list[ScheduleRunResponse]
 
 

@@ -165,7 +165,7 @@ class DispatchTables(Protocol):
         ...
 
     async def offered(self, unserved_s: float) -> Offered:
-        """What some worker could run within the last seconds given."""
+        """What some worker could run at some time during the last `unserved_s` seconds."""
         ...
 
     async def forgotten(self) -> list[UUID]:
