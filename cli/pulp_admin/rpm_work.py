@@ -54,7 +54,7 @@ def publish() -> None:
 @_force_full
 @with_app
 def run_publish(app: App, repo_id: str, in_background: bool, force_full: bool) -> None:
-    """Publish what was synced, and follow the task to its end.
+    """Publish the synced packages, and follow the task to its end.
 
     If a publish already runs or waits, it follows that one and starts no other.
     """

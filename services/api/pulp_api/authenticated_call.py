@@ -194,7 +194,7 @@ class AuthenticatedCall:
         return await self.repositories.remove(repo_id, self.editor, submit)
 
     async def cancel(self, task_id: UUID, reason: str | None = None) -> Cancelled:
-        """Cancel a task: operators may cancel any, submitters those that they own."""
+        """Cancel a task: operators may cancel any task, submitters only their own."""
         await self.admit_cancels()
         return await self.cancel_admitted(task_id, reason)
 
