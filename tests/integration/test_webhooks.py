@@ -535,6 +535,8 @@ async def test_who_may_make_and_see_subscriptions(world: World) -> None:
         assert (await world.api.as_user("vi").post(SUBSCRIPTIONS, json=body)).status_code == 403
         same = await world.api.as_user("kim").post(SUBSCRIPTIONS, json={"name": "chat", "url": "https://e.example/"})
         assert (same.status_code, same.json()) == (400, {"name": ["This field must be unique."]})
+        kept = await world.api.execute("select subscription_id from subscription_secrets")
+        assert [str(each) for (each,) in kept] == [made["pulp_href"].split("/")[-2]], "that of nobody is deleted"
         for action in ("pause/", "resume/", "redeliver/", "rotate-secret/", "test/"):
             assert (await world.api.as_user("kim").post(f"{made['pulp_href']}{action}")).status_code == 404
         assert (await world.api.as_user("kim").delete(made["pulp_href"])).status_code == 404

@@ -6,7 +6,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
-from pulp_events.webhook import Webhook, WithoutEffect, evolve_webhook
+from pulp_events.webhook import Webhook, WebhookReason, WithoutEffect, evolve_webhook
 from pulp_events.webhook_codec import WEBHOOK_TYPES, decode_webhook_event
 from pulp_events.webhook_events import (
     RedeliveryRequested,
@@ -59,6 +59,9 @@ class WebhookProjector(TopicProjector):
         if not isinstance(found, WithoutEffect):
             await self._connection.execute(SQL["put"], values_of(found))
             await self._act(event, found, record.offset)
+        elif found.reason is WebhookReason.NAME_TAKEN:  # its secret was stored before, and nothing else deletes it
+            values = {"subscription_id": event.subscription_id, "kept": [], "is_removed": True}
+            await self._connection.execute(SQL["forget_secrets"], values)
 
     async def _is_name_taken(self, event: WebhookEvent) -> bool:
         if not isinstance(event.data, SubscriptionCreated):

@@ -76,7 +76,13 @@ function Shell(): JSX.Element {
   const view = VIEWS.find((each) => here === each.path || here.startsWith(`${each.path}/`));
   const Page = view?.page;
   useKeys(Object.fromEntries(VIEWS.map((each) => [`g ${each.key}`, () => go(each.path)])));
-  useEffect(() => listen(() => undefined, () => undefined), []); // the connection outlives each view
+  useEffect(() => {
+    const stop = listen(() => undefined, () => undefined); // the connection outlives each view, and no session
+    return () => {
+      stop();
+      live.close();
+    };
+  }, []);
   useEffect(() => void loadOperations().catch(() => undefined), []); // completions do without them
   useEffect(() => {
     document.title = `${view?.title ?? "Not found"} · Pulp Tasks`;

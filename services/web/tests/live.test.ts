@@ -1,6 +1,8 @@
 /** What the page asks the server for while that refuses, is away, or has ended the session. */
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Bulk, cancel, type Target } from "../src/model/actions";
+import { type User, user } from "../src/model/session";
 import { EventStream, type StreamedEvent } from "../src/model/stream";
 import { TaskList } from "../src/model/task-list";
 
@@ -89,4 +91,47 @@ test("a stream whose session has ended opens again for whoever logs in next, how
   expect([Source.all.length, stream.state.value]).toEqual([1, "idle"]);
   stream.open();
   expect([Source.all.length, stream.state.value]).toEqual([2, "connecting"]);
+});
+
+const TARGET: Target = {
+  pulp_href: "/pulp/api/v3/tasks/5e1f/",
+  name: "sync",
+  state: "running",
+  cancellable: true,
+  created_by: null,
+  reserved_resources_record: [],
+};
+
+function named(username: string): User {
+  return { pulp_href: `/pulp/api/v3/users/${username}/`, username, role: "admin", authenticated_by: "session" };
+}
+
+test("what one user began ends with the session, and does not go on for whoever logs in next", async () => {
+  user.value = named("jo");
+  let calls = 0;
+  const bulk = new Bulk(Array.from({ length: 100 }, () => TARGET), async (target) => {
+    calls += 1;
+    if (calls === 10) {
+      user.value = null;
+      setTimeout(() => (user.value = named("kim")), 1000);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return { target, ok: true, text: "", made: null };
+  });
+  const running = bulk.run();
+  await vi.advanceTimersByTimeAsync(HOUR_MS);
+  await running;
+  expect(calls).toBeLessThan(16);
+  expect(bulk.isRunning.value).toBe(false);
+});
+
+test("a request that the server has put off is not repeated for another user", async () => {
+  vi.stubGlobal("document", { cookie: "csrftoken=x" });
+  user.value = named("jo");
+  answers = { status: 503, body: { detail: "Later." }, headers: { "retry-after": "5" } };
+  const outcome = cancel(TARGET, "");
+  await vi.advanceTimersByTimeAsync(1000);
+  user.value = named("kim");
+  await vi.advanceTimersByTimeAsync(HOUR_MS);
+  expect([asked.length, (await outcome).text]).toEqual([1, "Later."]);
 });

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { ApiError, get, type Query, request } from "./api";
+import { user } from "./session";
 import { type Filter, queryOf } from "./task-list";
 import { FINAL, idOf, type Page, type Task } from "./tasks";
 
@@ -78,11 +79,12 @@ export async function matching(
   }
 }
 
-/** Acts on many tasks, a few at a time, and can be stopped in between. */
+/** Acts on many tasks, a few at a time, and can be stopped in between. It ends with the session of who began it. */
 export class Bulk {
   readonly done = signal<readonly Outcome[]>([]);
   readonly isRunning = signal(false);
   private isStopped = false;
+  private readonly who = user.value;
 
   constructor(
     readonly targets: readonly Target[],
@@ -93,7 +95,7 @@ export class Bulk {
     this.isRunning.value = true;
     const left = [...this.targets];
     const turn = async () => {
-      for (let target = left.shift(); target !== undefined && !this.isStopped; target = left.shift()) {
+      for (let target = left.shift(); target !== undefined && !this.isStopped && user.value === this.who; target = left.shift()) {
         const outcome = await this.act(target);
         this.done.value = [...this.done.value, outcome];
       }
@@ -107,8 +109,9 @@ export class Bulk {
   }
 }
 
-/** Does it again where the server says when to come back. */
+/** Does it again where the server says when to come back, unless another user has logged in meanwhile. */
 async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  const who = user.value;
   for (let tries = 0; ; tries += 1) {
     try {
       return await call();
@@ -117,6 +120,7 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
       if (!isBusy || tries >= 20) throw error;
       const wait = Math.min(LONGEST_WAIT_S, error.retryAfterS ?? 1);
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+      if (user.value !== who) throw error;
     }
   }
 }

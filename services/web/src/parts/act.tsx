@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { type Action, adminOf, Bulk, cancel, commandOf, fits, matching, type Outcome, rerun, type Target } from "../model/actions";
-import { mayCancel } from "../model/session";
+import { mayCancel, user } from "../model/session";
 import type { Filter } from "../model/task-list";
 import { say } from "../model/toasts";
 import { idOf } from "../model/tasks";
@@ -17,6 +17,11 @@ interface Wish {
 }
 
 const wish = signal<Wish | null>(null);
+
+// Nobody is asked about what another user wanted.
+effect(() => {
+  if (user.value === null) wish.value = null;
+});
 
 /** Ask for the reason and the confirmation, then act. */
 export function act(action: Action, what: readonly Target[] | Filter, onDone?: () => void): void {
