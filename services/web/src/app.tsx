@@ -5,7 +5,7 @@ import { loadOperations } from "./model/operations";
 import { go, path } from "./model/route";
 import * as session from "./model/session";
 import { listen, live } from "./model/stream";
-import { dismiss, spoken, toasts } from "./model/toasts";
+import { dismiss, spoken, toast, toasts } from "./model/toasts";
 import { Button, Problem } from "./parts/basics";
 import { Keys, keysAreShown, useKeys } from "./parts/keys";
 import { Log } from "./views/log";
@@ -140,6 +140,16 @@ function Connection(): JSX.Element {
   );
 }
 
+/** Nobody must believe that a session has ended which goes on. */
+async function logOut(): Promise<void> {
+  try {
+    await session.logOut();
+  } catch (error) {
+    if (session.user.value === null) return; // it had ended already
+    toast(error instanceof Error ? error.message : String(error), { title: "You are still logged in.", kind: "danger" });
+  }
+}
+
 function Account(): JSX.Element | null {
   const user = session.user.value;
   if (!user) return null;
@@ -153,7 +163,7 @@ function Account(): JSX.Element | null {
         <span class="who-role">{user.role}</span>
       </span>
       {user.authenticated_by === "session" && (
-        <Button kind="secondary" small onClick={() => void session.logOut()}>
+        <Button kind="secondary" small onClick={() => void logOut()}>
           Log out
         </Button>
       )}
