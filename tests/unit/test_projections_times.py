@@ -7,13 +7,15 @@ from pulp_api.checkpoints import facts_of
 from pulp_deploy.commands.audit import _chosen
 from pulp_deploy.commands.events import _line
 from pulp_events.audit_reader import AuditEntry
+from pulp_events.codec import encode, key_of, type_of
 from pulp_events.reader import Record
 from pulp_events.retries import attempts_of
 from pulp_events.selection import Received
 from pulp_events.task import Position, Task, evolve
 from pulp_projections.times import clamped_ms, moment
+from pulp_transparency.history import _entry, row_of
 
-from tests.support.events import accepted
+from tests.support.events import TASK, accepted, started
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,20 @@ def test_every_reader_takes_what_a_producer_may_have_dated(timestamp_ms: int) ->
     task = evolve(None, accepted(deadline_seconds=60), Position(0, 0), timestamp_ms)
     assert isinstance(task, Task)
     assert attempts_of(task).deadline == moment(clamped_ms(timestamp_ms + 60_000))
+
+
+@pytest.mark.parametrize("timestamp_ms", [-(2**63), -1, 1_767_268_800_123, 2**63 - 1])
+def test_a_row_with_the_nearest_time_is_that_of_its_record(timestamp_ms: int) -> None:
+    """The comparison of the history with the log called it altered."""
+    event = started(TASK)
+    record = Record(0, 7, timestamp_ms, key_of(TASK), encode(event))
+    stored = (moment(clamped_ms(timestamp_ms)), record.value)
+    row = _entry(0, 7, *stored, TASK, event.id, type_of(event), event.time, event.actor, None, None)
+    assert row_of(record, is_letter=False) == row
+    letter = Record(0, 8, timestamp_ms, b"key", b"nothing", (("name", b"value"),))
+    stored_letter = (moment(clamped_ms(timestamp_ms)), letter.value)
+    rest = (None, None, None, None, None, letter.key, [["name", "dmFsdWU="]])
+    assert row_of(letter, is_letter=True) == _entry(0, 8, *stored_letter, *rest)
 
 
 @pytest.mark.parametrize("timestamp_ms", [-1, 2**63 - 1])

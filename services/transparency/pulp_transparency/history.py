@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from pulp_events.broker_times import clamped_ms
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
@@ -92,7 +93,8 @@ def row_of(record: Record, *, is_letter: bool) -> LogEntry:
         columns: list[Any] = ["letter", contents(record)]
     else:
         columns = [str(event.task_id), str(event.id), type_of(event), event.time, event.actor, record.value or b""]
-    return LogEntry(record.partition, record.offset, record.timestamp_ms, _digest(columns))
+    # The history has the nearest time that Postgres can store.
+    return LogEntry(record.partition, record.offset, clamped_ms(record.timestamp_ms), _digest(columns))
 
 
 def _entry(partition: int, offset: int, time: datetime, value: bytes | None, *rest: Any) -> LogEntry:
