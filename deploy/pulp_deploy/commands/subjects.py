@@ -91,8 +91,8 @@ def erase_again(data: Path | None, output: str) -> None:
 
     target = Target.find(data)
     entries = read_audit(target.need_kafka(), target.topics.audit)
-    records = [entry.record for entry in entries if entry is not None and entry.record is not None]
-    found = [Destroyed.of(each) for each in records if each.what == What.SUBJECT_ERASED]
+    records = (entry.record for entry in entries if entry is not None and entry.record is not None)
+    found = [Destroyed.of(each) for each in records if each.what == What.SUBJECT_ERASED]  # the audit may be of years
     destroyed = _run(data, lambda connection: destroy_again(connection, [each for each in found if each is not None]))
     report = {"erasures": len(found), "destroyed": [str(key_id) for key_id in destroyed]}
     show(output, report, lambda: [f"{len(destroyed)} keys are destroyed again, of {len(found)} erasures in the audit"])
