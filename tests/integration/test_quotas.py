@@ -147,9 +147,9 @@ async def test_cancels_and_searches_have_a_rate_too(api: Site, jo: httpx.AsyncCl
 async def test_the_cancel_of_a_group_is_one_action_however_many_tasks_it_has(
     api: Site, jo: httpx.AsyncClient, path: str
 ) -> None:
+    await limit(api, f"actions={NEVER}")
     group = str(uuid4())
     tasks = [(await submit(jo, group_id=group)).json()["task"] for _ in range(3)]
-    await limit(api, f"actions={NEVER}")
     body = {"state": "canceled"}
     request = jo.delete(path.format(group)) if path.startswith(V2) else jo.patch(path.format(group), json=body)
     assert (await request).status_code in (200, 202)
