@@ -5,6 +5,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pulp_events.reader import Record
 from pulp_transparency import note
 from pulp_transparency.checkpoint import Checkpoint
@@ -201,13 +203,16 @@ def test_a_key_that_was_replaced_before_any_checkpoint_signs_no_record() -> None
     assert ring.open(checkpoint(5, second), 0).size == 5
 
 
+SECRET_PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 @pytest.mark.parametrize(
     "secret",
     [
         f"{SIGNER.encode()}\n",
         f"# the key\n{SIGNER.verifier.vkey}\n{SIGNER.encode()}",
         f'{{"format": "pulp-tasks/keys/v1", "keys": [{{"vkey": "{SIGNER.encode()}", "after": {{}}}}]}}',
-        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n",
+        SECRET_PEM,
     ],
 )
 def test_a_signing_key_in_place_of_verifier_keys_is_not_repeated(secret: str, tmp_path: Path) -> None:
