@@ -14,7 +14,7 @@ from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogUnavailable, SettingsError
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
-from pulp_runtime.telemetry.otel import OtelTracing, TraceIds, context_of
+from pulp_runtime.telemetry.otel import ChosenRequests, OtelTracing, Seldom, TraceIds, context_of
 from pulp_runtime.telemetry.serving import tracing
 from pulp_runtime.telemetry.settings import TelemetrySettings
 from pulp_runtime.telemetry.tracing import Kind, TracedTimedLog, Tracing
@@ -184,39 +184,51 @@ async def test_the_service_has_the_name_that_the_variables_say(
 
 
 @pytest.mark.parametrize(
-    ("process", "environment", "description", "chosen"),
+    ("process", "environment", "description", "chooses"),
     [
-        ("processor", {}, "ParentBased{root:TraceIdRatioBased{0.05},", None),
-        ("api", {}, "ParentBased{root:AlwaysOnSampler,", 0.05),
+        ("processor", {}, "ParentBased{root:SeldomSampler{1/s},", False),
+        ("api", {}, "ParentBased{root:AlwaysOnSampler,", True),
         (
             "api",
             {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
             "TraceIdRatioBased{0.5}",
-            None,
+            False,
         ),
     ],
 )
-async def test_one_request_in_twenty_is_traced_unless_the_variables_say_otherwise(
+async def test_few_requests_are_traced_unless_the_variables_say_otherwise(
     traced: tuple[Collector, Tracing],
     monkeypatch: pytest.MonkeyPatch,
     process: str,
     environment: dict[str, str],
     description: str,
-    chosen: float | None,
+    chooses: bool,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     async with tracing(TelemetrySettings(traces=True), process) as spans:
         assert isinstance(spans, OtelTracing)
         assert spans.provider.sampler.get_description().startswith(description)
-        is_left_out = spans.of_api().get("exclude")
-    assert (is_left_out is None) is (chosen is None)
-    if is_left_out is not None and chosen is not None:
-        context = [(b"host", b"x"), (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
-        assert not any(is_left_out({"headers": context}) for _ in range(1000))
-        for none in (context[:1], [(b"traceparent", b"\xff garbage")]):
-            kept = sum(not is_left_out({"headers": none}) for _ in range(20_000))
-            assert abs(kept - 20_000 * chosen) < 250  # eight standard deviations
+        assert ("exclude" in spans.of_api()) is chooses
+
+
+def test_a_read_and_a_change_are_traced_each_second() -> None:
+    is_left_out = ChosenRequests(lambda: 7.0).is_left_out
+    plain = [(b"host", b"x")]
+    context = [*plain, (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    garbage = [*plain, (b"traceparent", b"\xff garbage")]
+    assert not is_left_out({"method": "GET", "headers": plain})
+    assert not is_left_out({"method": "POST", "headers": plain})  # however much is read
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        assert is_left_out({"method": method, "headers": plain})
+        assert is_left_out({"method": method, "headers": garbage})
+        assert not is_left_out({"method": method, "headers": context})
+
+
+def test_a_trace_begins_once_a_second() -> None:
+    times = iter((100.0, 100.2, 100.99, 101.0, 101.5, 250.0, 250.5))
+    seldom = Seldom(lambda: next(times))
+    assert [seldom.take() for _ in range(7)] == [True, False, False, True, False, True, False]
 
 
 async def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
