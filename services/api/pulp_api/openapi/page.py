@@ -77,6 +77,7 @@ def _properties(schema: Schema) -> str:
 
 
 def meaning_of(schema: Schema) -> str:
+    """The description of a value, and which values are allowed."""
     limits = {
         "minimum": "at least",
         "maximum": "at most",
@@ -87,7 +88,12 @@ def meaning_of(schema: Schema) -> str:
     parts = [f"{words} {json.dumps(schema[key])}" for key, words in limits.items() if key in schema]
     if "enum" in schema:
         parts.insert(0, "one of " + ", ".join(map(str, schema["enum"])))
-    return "; ".join([*filter(None, [schema.get("description", "")]), *parts])
+    told, limits_told = schema.get("description", ""), "; ".join(parts)
+    if not told or not parts:
+        return told or limits_told
+    if not told.endswith("."):
+        return f"{told}; {limits_told}"
+    return f"{told} {limits_told[0].upper()}{limits_told[1:]}."
 
 
 def type_of(schema: Schema) -> str:
