@@ -56,12 +56,29 @@ async function shown(): Promise<TaskList> {
   return list;
 }
 
-test.each([400, 401, 403])("a list does not repeat what the server refuses with %s", async (status) => {
+test.each([400, 401, 403])("a list says what the server refuses with %s, and does not repeat it", async (status) => {
   const list = await shown();
   answers = { status, body: { detail: "No." } };
   list.apply(accepted(1), "accepted");
   await vi.advanceTimersByTimeAsync(HOUR_MS);
+  expect([asked.length, list.failure.value]).toEqual([1, "No."]);
+  list.apply(accepted(2), "accepted");
+  await vi.advanceTimersByTimeAsync(250);
+  expect(asked.length).toBe(2); // nothing was repeated, so nothing has to wait longer
+});
+
+test("a list that was read anew asks about changes as soon as at first", async () => {
+  const list = await shown();
+  answers = { status: 503, body: { detail: "Away." } };
+  list.apply(accepted(1), "accepted");
+  await vi.advanceTimersByTimeAsync(60_000);
+  answers = { status: 200, body: { count: 0, next: null, results: [] } };
+  await list.load();
+  asked = [];
+  list.apply(accepted(2), "accepted");
+  await vi.advanceTimersByTimeAsync(250);
   expect(asked.length).toBe(1);
+  expect(asked[0]).toContain("pulp_id__in=task-2");
 });
 
 test("a list asks a server that is away less and less often, and has its changes once it is back", async () => {

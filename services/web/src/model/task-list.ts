@@ -87,6 +87,9 @@ export class TaskList {
         this.failure.value = null;
         this.phase.value = "ready";
       });
+      clearTimeout(this.timer); // the server is back: the long pause of earlier failures is over
+      this.timer = undefined;
+      this.pauseMs = COLLECT_MS;
     } catch (error) {
       if (generation === this.generation) this.fail(error);
     } finally {
@@ -189,11 +192,15 @@ export class TaskList {
       if (generation === this.generation) this.show(changed, entered);
       this.pauseMs = COLLECT_MS;
     } catch (error) {
-      // What the server refuses it would refuse again: whoever reads the list from its beginning says why.
       const isRefused = error instanceof ApiError && error.status !== 0 && error.status < 500 && error.status !== 429;
-      if (!isRefused) for (const id of taken) this.pending.add(id);
-      const askedMs = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1000 : 0;
-      this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(2 * this.pauseMs, askedMs));
+      if (isRefused) {
+        // The server would refuse it again, so that the rows stay as they are: whoever looks at them has to know.
+        if (generation === this.generation) this.fail(error);
+      } else {
+        for (const id of taken) this.pending.add(id);
+        const askedMs = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1000 : 0;
+        this.pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(2 * this.pauseMs, askedMs));
+      }
     } finally {
       this.isReading = false;
       if (this.pending.size > 0 && !this.isPaused.value) this.schedule();
