@@ -14,7 +14,7 @@ _AWAY = (502, 503, 504)
 _NO_RIGHT: Final = "Insufficient Permissions"
 _WRONG_PASSWORD: Final = "Invalid Username or Password"
 _NO_MATCH: Final = re.compile(r"No (\w+) matches the given query\.")
-_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _REFUSAL: Final = "Invalid username/password"
 """How the detail begins if no code says it, in the dialect of Pulp 3."""
@@ -64,11 +64,16 @@ def detail_of(response: httpx.Response) -> str:
 
 
 def _missing(detail: str, path: str) -> str:
-    """The message for what is not there: Pulp 3's own does not say which id was asked for."""
-    kind, ids = _NO_MATCH.fullmatch(detail), _ID.findall(path)
-    if kind is None or not ids:
+    """The message for what is not there: Pulp 3's own does not say which id was asked for.
+
+    The id is told only if the path has it in the collection of this kind: another may be of something that is there.
+    """
+    kind = _NO_MATCH.fullmatch(detail)
+    if kind is None:
         return detail
-    return f"There is no {_WORDS.sub(' ', kind[1]).lower()} {ids[-1]}."
+    words = _WORDS.sub(" ", kind[1]).lower()
+    found = re.search(rf"/{words.replace(' ', '-')}s/({_ID})(?:/|$)", path)
+    return detail if found is None else f"There is no {words} {found[1]}."
 
 
 def _fields(body: Mapping[str, Any]) -> str:

@@ -52,6 +52,12 @@ def test_a_task_that_is_not_there_is_named(
     assert capsys.readouterr().err == f"There is no task {ID}.\n"
 
 
+def test_an_id_is_not_told_as_that_of_another_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer: Answer = lambda request: httpx.Response(404, json={"detail": "No Operation matches the given query."})
+    assert admin(tmp_path, answer, "tasks", "rerun", "--task-id", ID) == 65
+    assert capsys.readouterr().err == "No Operation matches the given query.\n"
+
+
 def test_an_answer_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, lambda request: httpx.Response(502, text="<html>"), "tasks", "list") == 70
     assert "The web server reported an error" in capsys.readouterr().err
