@@ -1,6 +1,7 @@
 """`pulp-admin login` and `logout`: a token of the server is kept instead of a password."""
 
 import contextlib
+import re
 import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,8 @@ _MOST_CHARACTERS: Final = 60
 _TOKENS: Final = api_path("v3", "tokens")
 _NAME: Final = "login on "
 """How the names of the tokens begin that this command makes."""
+_MADE: Final = re.compile(rf"{_NAME}.{{0,{_MOST_CHARACTERS}}} [0-9a-f]{{8}}")
+"""All of such a name: a token that a user named `login on prod` is none of these."""
 
 
 @click.command(epilog=examples("pulp-admin login -u jo", "pulp-admin login -u jo --password-file ./password"))
@@ -103,7 +106,7 @@ def _end_oldest(client: "Client", refusal: Conflict) -> None:
 
     A script that logs in on a new machine each time has no session to end before.
     """
-    sessions = [each for each in client.pages(_TOKENS) if each["valid"] and each["name"].startswith(_NAME)]
+    sessions = [each for each in client.pages(_TOKENS) if each["valid"] and _MADE.fullmatch(each["name"])]
     if not sessions:
         raise refusal
     oldest = min(sessions, key=lambda each: str(each["pulp_created"]))

@@ -82,7 +82,13 @@ def test_the_oldest_session_ends_for_one_more_than_there_may_be(
     tokens = [
         {"id": f"{ID[:-1]}{n}", "name": name, "valid": valid, "pulp_created": f"2026-11-{n:02}T12:00:00.000000Z"}
         for n, (name, valid) in enumerate(
-            [("ci", True), ("login on a 1", False), ("login on c 3", True), ("login on b 2", True)], 1
+            [
+                ("login on prod", True),
+                ("login on a 0a1b2c31", False),
+                ("login on c 0a1b2c33", True),
+                ("login on b 0a1b2c32", True),
+            ],
+            1,
         )
     ]
 
@@ -101,8 +107,8 @@ def test_the_oldest_session_ends_for_one_more_than_there_may_be(
     assert [method for method, _, _ in place.asked] == ["POST", "GET", "DELETE", "POST"]
     assert place.asked[2][1] == f"/pulp/api/v3/tokens/{ID[:-1]}3/"
     assert Sessions(place.file.parent).recall(URL) == JO
-    assert "Ended your oldest session, 'login on c 3' of 2026-11-03T12:00:00Z" in capsys.readouterr().err
-    tokens[:] = [{**tokens[0], "name": f"ci {n}"} for n in range(4)]
+    assert "Ended your oldest session, 'login on c 0a1b2c33' of 2026-11-03T12:00:00Z" in capsys.readouterr().err
+    tokens[:] = [{**tokens[0], "name": f"login on prod {n}"} for n in range(4)]
     assert place.run("login", "-u", "jo", "-p", "x") == 65
     assert "the most that are allowed" in capsys.readouterr().err
 
