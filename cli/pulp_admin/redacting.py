@@ -6,8 +6,9 @@ from typing import Any, Final
 
 HIDDEN: Final = "..."
 _SECRET: Final = ("password", "token", "secret", "key", "certificate", "csrf")
-_LOGIN: Final = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
-"""Name and password in a URL, or a token in their place."""
+_LOGIN: Final = re.compile(r"(?<=://)(?:[^/?#\s@\"']+|[^/?#\s@\"':]*:(?!\d+[?#])[^/\s@\"']+)(?=@)")
+"""Name and password in a URL, or a token in their place. A host ends at `?` or `#`, but people write passwords with
+these as they are."""
 _PARAMETER: Final = re.compile(
     rf"(?<=[?&;])((?:[\w.%-]*[._-])?(?:{'|'.join(_SECRET)}|signature|sig)=)[^&;#\s\"']+", re.IGNORECASE
 )

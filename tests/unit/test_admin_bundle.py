@@ -150,6 +150,9 @@ def test_children_that_are_not_in_the_file_are_told(tmp_path: Path, capsys: pyte
     [
         ("postgres://jo:pw@db/x and http://a:b@c", "postgres://...@db/x and http://...@c"),
         ("https://feeds.test/a:b@c", "https://feeds.test/a:b@c"),
+        ("https://feeds.test?mail=a@b.c", "https://feeds.test?mail=a@b.c"),
+        ("https://feeds.test:8443#a@b.c", "https://feeds.test:8443#a@b.c"),
+        ("https://jo:p?w#d@feeds.test/x", "https://...@feeds.test/x"),
         ("cloned https://ghp_0123@git.test/x", "cloned https://...@git.test/x"),
         (
             "GET https://s3.test/x?keyboard=1&X-Amz-Signature=ab%2Fc&access_token=d&page=2 failed",
