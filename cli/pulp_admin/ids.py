@@ -52,7 +52,9 @@ def resolve_any(client: "Client", task_id: TaskId) -> str:
     """The same, also of a purged task: for commands that show those as well."""
     if task_id.is_whole:
         return task_id.text
-    return _the_only(task_id, [*_beginning(client, task_id), *_beginning(client, task_id, {"purged": "true"})])
+    found = [*_beginning(client, task_id), *_beginning(client, task_id, {"purged": "true"})]
+    # A task that is purged between the two requests is in both answers.
+    return _the_only(task_id, list({task["pulp_href"]: task for task in found}.values()))
 
 
 def _beginning(client: "Client", task_id: TaskId, further: Mapping[str, str] | None = None) -> list[dict[str, str]]:

@@ -96,6 +96,19 @@ def test_the_beginning_of_an_id_is_looked_up(tmp_path: Path) -> None:
     assert asked == ["/pulp/api/v3/tasks/", f"/pulp/api/v2/tasks/{ID}/"]
 
 
+def test_a_task_that_is_purged_meanwhile_is_one_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both requests find it: that for tasks that are not purged, and that for those that are."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/pulp/api/v3/tasks/":
+            return httpx.Response(200, json=found(ID))
+        assert request.url.path == f"/pulp/api/v3/tasks/{ID}/history/"
+        return httpx.Response(200, json={"results": [], "next": None})
+
+    assert admin(tmp_path, answer, "tasks", "history", "--task-id", "e0e0") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_beginning_of_several_ids_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = lambda request: httpx.Response(200, json=found(ID, OTHER))
     assert admin(tmp_path, answer, "tasks", "cancel", "--task-id", "e0e0") == 65
