@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from pulp_console.groups import Choice, examples
 from pulp_console.output import WIDTH, cells_of, cropped, hint, pad, show, table
-from pulp_console.times import FORMS, duration_text, parse_time
+from pulp_console.times import FORMS, duration_text, local_now, parse_time
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
@@ -21,10 +21,15 @@ _PLOTS: Final = ("tasks", "wait", "run")
 _MOST_LABEL: Final = 28
 _QUANTILES: Final = ("p50", "p90", "p99")
 _MOST_ROWS: Final = 1000
+_DAYS: Final = ("today", "yesterday")
+"""Words for a day, whose midnight in UTC is meant here."""
 
 
 class DayType(click.ParamType):
-    """A day in UTC, as a date or any other time; the value is the date's text. `today` is the day in UTC, too."""
+    """A day in UTC, as a date or any other time; the value is the date's text. `today` is the day in UTC, too.
+
+    A time without a zone is local, as with other commands.
+    """
 
     name = "day"
 
@@ -35,7 +40,8 @@ class DayType(click.ParamType):
             except ValueError:
                 pass
             try:
-                value = parse_time(value, datetime.now(UTC)).astimezone(UTC).date()
+                now = datetime.now(UTC) if value.strip().lower() in _DAYS else local_now()
+                value = parse_time(value, now).astimezone(UTC).date()
             except (ValueError, OverflowError):
                 self.fail(f"{value!r} is not a time: {FORMS} is expected", param, ctx)
         return value.isoformat()

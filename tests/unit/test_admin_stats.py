@@ -124,6 +124,18 @@ def test_today_is_the_day_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
+def test_a_time_without_a_zone_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half past midnight is a time of the day before in UTC, where clocks are an hour ahead of it."""
+    server = Server()
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "EAST-1")
+        time.tzset()
+        since, until = "2026-11-24T00:30", "2026-11-24T00:30Z"
+        assert admin(tmp_path, server, "stats", "--since", since, "--until", until) == 0
+    time.tzset()
+    assert (server.asked["since"], server.asked["until"]) == ("2026-11-23", "2026-11-24")
+
+
 def test_json_is_what_the_server_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row(3, day="2026-11-24")]
     assert admin(tmp_path, Server(*rows), "--output", "json", "stats", "--plot", "tasks") == 0
