@@ -3,9 +3,11 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulp_api.app import routes
+from pulp_api.openapi.page import meaning_of
 from pulp_deploy.reference import PAGES, differences, write
 from pulp_deploy.reference.commands import contexts
 from pulp_deploy.reference.events import example
@@ -23,6 +25,20 @@ ROUTES = {(method, route.path): route for route in routes() for method in route.
 def test_a_page_is_that_of_the_code(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
     assert written == PAGES[name](), "run python -m pulp_deploy.reference --write"
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"description": "Why.", "maxLength": 1024}, "Why. At most 1024 characters."),
+        ({"description": "UUIDs", "maxItems": 10}, "UUIDs; at most 10 items"),
+        ({"minimum": 1, "maximum": 9, "default": 5}, "at least 1; at most 9; default 5"),
+        ({"description": "Refused.", "enum": [None]}, "Refused. Only null."),
+        ({"enum": ["skip", 0, None], "default": "skip"}, 'one of skip, 0, null; default "skip"'),
+    ],
+)
+def test_limits_of_a_value_are_told_in_words(schema: dict[str, Any], told: str) -> None:
+    assert meaning_of(schema) == told
 
 
 def test_a_page_that_differs_or_is_missing_is_named(tmp_path: Path) -> None:

@@ -79,15 +79,16 @@ def _properties(schema: Schema) -> str:
 def meaning_of(schema: Schema) -> str:
     """The description of a value, and which values are allowed."""
     limits = {
-        "minimum": "at least",
-        "maximum": "at most",
-        "maxLength": "characters, at most",
-        "maxItems": "items, at most",
-        "default": "default",
+        "minimum": "at least {}",
+        "maximum": "at most {}",
+        "maxLength": "at most {} characters",
+        "maxItems": "at most {} items",
+        "default": "default {}",
     }
-    parts = [f"{words} {json.dumps(schema[key])}" for key, words in limits.items() if key in schema]
+    parts = [words.format(json.dumps(schema[key])) for key, words in limits.items() if key in schema]
     if "enum" in schema:
-        parts.insert(0, "one of " + ", ".join(map(str, schema["enum"])))
+        allowed = [each if isinstance(each, str) else json.dumps(each) for each in schema["enum"]]
+        parts.insert(0, ("one of " if len(allowed) > 1 else "only ") + ", ".join(allowed))
     told, limits_told = schema.get("description", ""), "; ".join(parts)
     if not told or not parts:
         return told or limits_told
