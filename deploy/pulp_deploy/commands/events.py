@@ -57,7 +57,7 @@ def events() -> None:
     "--since",
     type=Since(),
     metavar="WHEN",
-    help=f"Start there. Default: the start of the log: beginning, now, a time ({FORMS}), or a cursor.",
+    help=f"Where to start: beginning, now, a time ({FORMS}), or a cursor. Default: beginning.",
 )
 @click.option("--task", type=TaskIdType(), metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
 @click.option(
