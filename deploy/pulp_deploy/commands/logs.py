@@ -22,7 +22,7 @@ from pulp_deploy.commands.target import stack_folder, stack_option
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="Show the last lines of each, this many.",
+    help="How many last lines of each to show.",
 )
 @output_option
 def logs(name: str | None, data: Path | None, follow: bool, lines: int, output: str) -> None:
