@@ -29,7 +29,7 @@ class Display:
         *,
         patience_s: float = 0.0,
     ) -> None:
-        """Nothing is shown for the first seconds."""
+        """Nothing is shown for the first `patience_s` seconds."""
         self._silent_until_s = clock_s() + patience_s
         self._stream = stream or sys.stderr
         self._clock_s = clock_s
