@@ -41,7 +41,7 @@ class OverlapType(click.ParamType):
         except OverflowError:
             found = None
         if found is None:
-            return self.fail(f"{value!r} is not a duration, such as 1h, 24h or 2d", param, ctx)
+            return self.fail(f"{value!r} is not a duration: one such as 1h, 24h or 2d is expected", param, ctx)
         return int(found.total_seconds())
 
 
