@@ -25,7 +25,7 @@ from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
 from pulp_runtime.installation import Installation
 from pulp_runtime.startup import prepare, wait_for_kafka
-from pulp_transparency.key_files import make_key
+from pulp_transparency.key_files import is_cut, make_key
 from pulp_transparency.settings import ring_beside
 from pulp_worker.fetching.settings import LOCAL_ALLOW
 
@@ -259,7 +259,9 @@ class Stack:
         asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
         if self.options.transparency:
-            self._make_log_key(Path(environment["PULP_TRANSPARENCY_KEY"]), topics)
+            self._make_log_key(
+                Path(environment["PULP_TRANSPARENCY_KEY"]), Path(environment["PULP_TRANSPARENCY_FOLDER"]), topics
+            )
         for command in self._services(environment):
             service = self._supervise(command)
             service.start()
@@ -284,10 +286,10 @@ class Stack:
         self.backend.complete(made)
         self.folder.write_owner(self.url)
 
-    def _make_log_key(self, key: Path, topics: Topics) -> None:
-        if not key.exists() or not ring_beside(key).exists():
+    def _make_log_key(self, key: Path, folder: Path, topics: Topics) -> None:
+        if not key.exists() or is_cut(key, ring_beside(key), folder):
             make_folder(key.parent)
-            make_key(key, ring_beside(key), f"{socket.gethostname()}/{topics.events}")
+            make_key(key, ring_beside(key), f"{socket.gethostname()}/{topics.events}", folder)
 
     def _make_admin(self, kafka: Kafka, postgres: str, topics: Topics) -> None:
         found = asyncio.run(ensure_admin(postgres, self.folder.path, self.client_file))

@@ -12,7 +12,7 @@ from pulp_events.settings import SettingsError
 from pulp_transparency import key_files
 from pulp_transparency.errors import FolderInUse, KeyFault
 from pulp_transparency.follower import STATUS, FolderLock
-from pulp_transparency.key_files import make_key, rotate_key
+from pulp_transparency.key_files import is_cut, make_key, rotate_key
 from pulp_transparency.keys import KeyRing, read_signer
 from pulp_transparency.note import NoteSigner
 from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, WitnessRefused, outside_folder, witness
@@ -64,6 +64,23 @@ def test_a_first_key_that_was_cut_is_finished(tmp_path: Path) -> None:
         make_key(key, ring, "pulp.example/other")
     assert make_key(key, ring, "pulp.example/x") == made
     assert [each.verifier for each in KeyRing.read(ring).keys] == [made.verifier]
+
+
+def test_verifier_keys_of_a_key_that_has_signed_are_not_made_again(tmp_path: Path) -> None:
+    """They may have held earlier keys, without which what those signed could not be checked any more."""
+    key, ring, log = tmp_path / "key", tmp_path / "key.keys", tmp_path / "log"
+    make_key(key, ring, "pulp.example/x")
+    rotate_key(key, ring, {0: 7})
+    (log / "0").mkdir(parents=True)
+    (log / "0" / "checkpoint").write_text("signed")
+    ring.unlink()
+    assert not is_cut(key, ring, log)
+    with pytest.raises(KeyFault, match=r"key\.keys is missing, and the key in .*/key has signed the logs"):
+        make_key(key, ring, "pulp.example/x", log)
+    command = ["audit", "keygen", "--name", "pulp.example/x", "--key", str(key), "--folder", str(log)]
+    result = CliRunner().invoke(pulp_tasks, command, env={"PULP_KAFKA": "kafka.invalid"})
+    assert isinstance(result.exception, KeyFault)
+    assert not ring.exists()
 
 
 def test_a_key_is_not_replaced_from_a_folder_without_a_log(tmp_path: Path) -> None:

@@ -8,13 +8,28 @@ from pulp_transparency.errors import KeyFault
 from pulp_transparency.keys import KeyRing, RingKey, read_signer
 from pulp_transparency.note import NoteSigner
 from pulp_transparency.partition_log import write_whole
+from pulp_transparency.tiles import CHECKPOINT
 
 
-def make_key(key: Path, ring: Path, name: str) -> NoteSigner:
+def is_cut(key: Path, ring: Path, folder: Path) -> bool:
+    """Whether `make_key` was killed between its two files: the key is there alone, and no log in the folder is signed.
+
+    A key that has signed may have followed others, so its verifier keys cannot be made again.
+    """
+    return key.exists() and not ring.exists() and not any(folder.glob(f"*/{CHECKPOINT}"))
+
+
+def make_key(key: Path, ring: Path, name: str, folder: Path | None = None) -> NoteSigner:
     """Make the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`.
 
-    One that was killed between the two files is finished: it takes the key that is there, if it has this name.
+    One that was killed between the two files is finished: it takes the key that is there, if it has this name and has
+    signed no log in the folder.
     """
+    if key.exists() and not ring.exists() and folder is not None and not is_cut(key, ring, folder):
+        raise KeyFault(
+            f"{ring} is missing, and the key in {key} has signed the logs in {folder}: put the verifier keys back, from"
+            " a backup or from those who check the log"
+        )
     signer = read_signer(key) if key.exists() and not ring.exists() else None
     for path in (key, ring):
         if path.exists() and (signer is None or signer.name != name):

@@ -14,12 +14,11 @@ from pulp_runtime.telemetry.serving import telling
 
 from pulp_transparency.errors import KeyFault
 from pulp_transparency.follower import FolderLock, LogFollower
-from pulp_transparency.key_files import make_key
+from pulp_transparency.key_files import is_cut, make_key
 from pulp_transparency.keys import KeyRing, read_signer
 from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, opened, outside_folder, witness
 from pulp_transparency.published import CheckpointTopic
 from pulp_transparency.settings import Settings
-from pulp_transparency.tiles import CHECKPOINT
 from pulp_transparency.traces import LogTraces
 
 _CLOSE_S: Final = 5.0
@@ -38,10 +37,8 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "transparency") as telemetry:
         folder, key = settings.needed_folder, settings.needed_key
-        # A key without its verifier keys is of a first start that was cut, unless it has signed.
-        is_cut = key.exists() and not settings.needed_keys.exists() and not any(folder.glob(f"*/{CHECKPOINT}"))
-        if settings.name is not None and (not key.exists() or is_cut):
-            made = make_key(key, settings.needed_keys, settings.name)
+        if settings.name is not None and (not key.exists() or is_cut(key, settings.needed_keys, folder)):
+            made = make_key(key, settings.needed_keys, settings.name, folder)
             _log.warning("a key was made: give its verifier key to those who check the log: %s", made.verifier.vkey)
         signer, ring = read_signer(key), KeyRing.read(settings.needed_keys)
         if ring.keys[-1].verifier != signer.verifier:

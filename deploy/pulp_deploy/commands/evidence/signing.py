@@ -49,7 +49,7 @@ def keygen(
     place = settings.needed_key
     ring = settings.needed_keys
     if name is not None:
-        signer = make_key(place, ring, name)
+        signer = make_key(place, ring, name, settings.folder)
     else:
         tiles = settings.needed_folder
         refusal = (  # with another folder than the log's, the keys would tell wrong spans
