@@ -25,6 +25,10 @@ from pulp_admin.subscription_pages import (
     path_of_subscription,
 )
 
+_NEARLY_OVER: Final = 0.1
+"""The share of the overlap in which an older secret may end without a question: a script that rotates each day is not
+on time to the second.
+"""
 _SINCE: Final = "beginning, now, a time such as 24h or 2026-11-24T12:00:00Z, or a cursor"
 
 
@@ -187,7 +191,7 @@ def rotate_secret(app: App, name: str, overlap_s: int, is_sure: bool) -> None:
             f"Let the secret of {name!r} end at once? The receiver refuses all until it has the new one.",
             is_sure=is_sure,
         )
-    elif older_until is not None and older_until > datetime.now(UTC):
+    elif older_until is not None and older_until > datetime.now(UTC) + timedelta(seconds=overlap_s * _NEARLY_OVER):
         confirm(
             f"An older secret of {name!r} signs until {found['previous_secret_until'][:19]}Z, and would end at once. A"
             " receiver that has not taken the present one yet refuses all until it has the new one. Go on?",

@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,17 @@ def test_a_rotation_that_ends_a_secret_which_still_signs_asks_first(
     assert "An older secret of 'chat' signs until 9998-01-02T03:04:05Z, and would end at once." in told
     assert admin(tmp_path, server, "subscriptions", "rotate-secret", "chat", "--yes") == 0
     assert server.asked == [("POST", "ID/rotate-secret/", {"overlap_seconds": 86_400})]
+
+
+@pytest.mark.parametrize(("left_s", "asks"), [(3600, False), (3 * 3600, True)])
+def test_a_rotation_each_day_does_not_ask(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_s: float, asks: bool
+) -> None:
+    """Without a terminal a question is an error, so a script would fail whenever it came a second early."""
+    until = datetime.now(UTC) + timedelta(seconds=left_s)
+    monkeypatch.setitem(CHAT, "previous_secret_until", until.isoformat())
+    code = admin(tmp_path, server, "subscriptions", "rotate-secret", "chat", "--overlap", "24h")
+    assert (code, len(server.asked)) == ((64, 0) if asks else (0, 1))
 
 
 def test_the_pages_show_how_it_is(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
