@@ -108,7 +108,8 @@ class Subscription:
         self._pass_on()
         ends = self._source.ends
         if not self._fetched:
-            self._fetched.extend(self._reader.poll(timeout_s, most=_PAGE).values())
+            page = self._reader.poll(timeout_s, most=_PAGE)  # a rebalance within it calls `_drop`
+            self._fetched.extend(page.values())
         while self._fetched:
             # What was written after the subscription began is left out: the position must not move past it.
             wanted = [each for each in self._fetched[0] if ends is None or each.offset < ends[each.partition]]

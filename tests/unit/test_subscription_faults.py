@@ -70,6 +70,21 @@ def test_records_whose_tasks_could_not_be_looked_up_are_not_skipped(monkeypatch:
     assert events.positions == {0: 2, 1: 1}
 
 
+def test_records_that_came_with_a_rebalance_are_not_skipped() -> None:
+    """One call of a group's reader gives up partitions and returns records of the others."""
+    kept, lost = accepted(UUID(int=1)), accepted(UUID(int=2))
+
+    class Rebalanced(Pages):
+        def poll(self, timeout_s: float, *, most: int = 5000) -> dict[int, list[Record]]:
+            events._drop({1})
+            return super().poll(timeout_s, most=most)
+
+    events = subscription(Rebalanced({0: [record(kept, 0, 0)]}, {1: [record(lost, 1, 0)]}))
+    found = events.poll(0)
+    assert found is not None
+    assert found.event == kept
+
+
 async def test_an_async_subscription_goes_on_after_a_fault_too() -> None:
     event = accepted()
     async with AsyncSubscription(lambda: subscription(Pages(FAULT, {0: [record(event, 0, 0)]}))) as events:
