@@ -26,7 +26,7 @@ from pulp_archive.errors import (
 from pulp_archive.manifest import ArchivedSpan, Manifest, NotManifest
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
-from pulp_archive.stores import FolderStore, store_of
+from pulp_archive.stores import FolderStore, shown, store_of
 from pulp_archive.writing import SpanWriter
 from pulp_deploy.main import pulp_tasks
 from pulp_events.reader import Record
@@ -386,3 +386,15 @@ def test_records_that_wait_too_long_are_told() -> None:
     [found] = judge(Waiting(5, 0), 10 * hour, 6 * hour)
     assert (found.check, found.severity) == ("archive-behind", "warning")
     assert "5 records are not archived, the oldest for 6.0 hours, and Kafka keeps them for 10.0" in found.wrong
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sftp://jo:p@ss@files.test/tasks", "sftp://...@files.test/tasks"),
+        ("s3://backups/jo@site", "s3://backups/jo@site"),
+        ("abfs://tasks@site.dfs.core.windows.net/log", "abfs://tasks@site.dfs.core.windows.net/log"),
+    ],
+)
+def test_a_login_is_left_out_and_nothing_else(url: str, told: str) -> None:
+    assert shown(url) == told

@@ -12,7 +12,10 @@ from pulp_archive.errors import ArchiveAway, ArchiveInUse, ArchiveUnusable
 
 _DRAFT: Final = ".new"
 _LOCK: Final = "lock"
-_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_LOGIN: Final = re.compile(r"(?<=://)(?<!abfs://)(?<!abfss://)[^/\s]+(?=@)")
+"""In Azure's URLs the container is before the `@`."""
+_BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"})
+"""The schemes of storage without folders, in which an object exists whole or not at all."""
 
 
 class ArchiveStore(Protocol):
@@ -173,7 +176,7 @@ class UrlStore:
         """See `ArchiveStore.write`."""
         path = self._path(name)
         try:
-            if path.startswith("/"):
+            if self._scheme.partition(":")[0] not in _BUCKETS:
                 draft = path + _DRAFT
                 self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._system.pipe_file(draft, data)
