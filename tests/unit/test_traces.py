@@ -216,12 +216,19 @@ def test_a_read_and_a_change_are_traced_each_second() -> None:
     is_left_out = ChosenRequests(lambda: 7.0).is_left_out
     plain = [(b"host", b"x")]
     context = [*plain, (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
-    garbage = [*plain, (b"traceparent", b"\xff garbage")]
+    invalid = [
+        b"\xff garbage",
+        b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        b"00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+    ]
     assert not is_left_out({"method": "GET", "headers": plain})
     assert not is_left_out({"method": "POST", "headers": plain})  # however much is read
     for method in ("GET", "POST", "PATCH", "DELETE"):
         assert is_left_out({"method": method, "headers": plain})
-        assert is_left_out({"method": method, "headers": garbage})
+        for each in invalid:
+            assert is_left_out({"method": method, "headers": [*plain, (b"traceparent", each)]})
         assert not is_left_out({"method": method, "headers": context})
 
 

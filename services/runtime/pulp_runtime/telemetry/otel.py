@@ -46,13 +46,20 @@ _KINDS: Final = {
 }
 
 
+def _parsed(traceparent: str | None) -> re.Match[str] | None:
+    """The parts of a valid `traceparent` (W3C Trace Context), sampled or not."""
+    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+    if found is None or found[1] == "ff" or (found[1] == "00" and found[5]):
+        return None
+    return found if found[2].strip("0") and found[3].strip("0") else None
+
+
 def context_of(traceparent: str | None) -> SpanContext | None:
     """The context that a `traceparent` holds; None for a text that holds none, and for a trace that is not sampled."""
-    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
-    if found is None or found[1] == "ff" or (found[1] == "00" and found[5]) or not int(found[4], 16) & _SAMPLED:
+    found = _parsed(traceparent)
+    if found is None or not int(found[4], 16) & _SAMPLED:
         return None
-    context = SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=TraceFlags(_SAMPLED))
-    return context if context.is_valid else None
+    return SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=TraceFlags(_SAMPLED))
 
 
 class Seldom:
@@ -214,8 +221,7 @@ class ChosenRequests:
         """
         seldom = self._reads if scope.get("method") in _READS else self._changes
         return not seldom.take() and not any(
-            name == b"traceparent" and _TRACEPARENT.fullmatch(value.decode("latin-1"))
-            for name, value in scope["headers"]
+            name == b"traceparent" and _parsed(value.decode("latin-1")) for name, value in scope["headers"]
         )
 
 
