@@ -22,8 +22,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TaskState(Struct, frozen=True, kw_only=True, gc=False):
-    """What a task is now, without its arguments and its result. Of two states of a task, the one with the higher
-    `version` is later."""
+    """What a task is now, without arguments and result. Of two states, the one with the higher `version` is later."""
 
     state: State
     version: int

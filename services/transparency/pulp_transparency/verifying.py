@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -143,7 +144,8 @@ def _kept_in(folder: Path) -> Iterator[Path]:
 def _outside(folder: Path, most: int) -> Iterator[KeptCheckpoint]:
     for file in _kept_in(folder):
         if int(file.name) <= most:
-            yield KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
+            with suppress(FileNotFoundError):  # somebody tidied up meanwhile: reading all records takes long
+                yield KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
 
 
 def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptCheckpoint]]:

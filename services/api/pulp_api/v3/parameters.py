@@ -81,7 +81,7 @@ CONTROLS: Final[Mapping[str, QueryParameter]] = {
         QueryParameter("minimal", FLAG),
     )
 }
-"""The parameters that every list accepts besides its filters; a list ignores those that it does not need."""
+"""The parameters that every list of Pulp's accepts besides its filters; it ignores those that it does not need."""
 NO_FILTERS: Final = frozenset({*CONTROLS, "page_size", "format"})
 """The parameters of a list that are not filters; the last two change nothing, as the only format is JSON."""
 
