@@ -341,7 +341,7 @@ def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
         (("tasks", "details", "--task-id", "ffff-ffff"), 65, "The id of no task begins with 'ffffffff'."),
         (("tasks", "details", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
         (("tasks", "cancel", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
-        (("tasks", "history", "--task-id", UNKNOWN), 65, "No Task matches"),
+        (("tasks", "history", "--task-id", UNKNOWN), 65, f"There is no task {UNKNOWN}.\n"),
         (("tasks", "watch", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
         (("submit", "nope"), 65, "unknown operation 'nope'; known are: deaf, echo"),
         (("submit", "sync"), 65, "operation sync: repo_id: this argument is required: a repository's id"),
