@@ -28,7 +28,7 @@ def test_worker_and_client_choose_the_same_proxy(env: dict[str, str], place: tup
     scheme, host, port = place
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     ours, theirs = proxy_for(scheme, host, port, env), proxy_of_the_client(url, env)
-    assert (ours and tuple(ours)) == (theirs and tuple(theirs))
+    assert (ours and (ours.url, ours.variable)) == (theirs and (theirs.url, theirs.named_by))
 
 
 @pytest.mark.parametrize(
