@@ -22,6 +22,8 @@ _UNITS: Final = {
     "w": "weeks",
     "week": "weeks",
 }
+_FIRST: Final = datetime(1, 1, 3)
+_LAST: Final = datetime(9999, 12, 29)
 _PART: Final = re.compile(r"(\d{1,9})\s*([a-z]+?)s?(?=[\d\s]|$)\s*")
 
 
@@ -52,19 +54,24 @@ class _LocalZone(tzinfo):
     """The zone of this machine with the rules of every day: the offset of now is wrong for half of the year."""
 
     def utcoffset(self, time: datetime | None) -> timedelta | None:
-        return None if time is None else time.replace(tzinfo=None).astimezone().utcoffset()
+        return None if time is None else _near(time).astimezone().utcoffset()
 
     def dst(self, time: datetime | None) -> timedelta | None:
         return None
 
     def tzname(self, time: datetime | None) -> str | None:
-        return None if time is None else time.replace(tzinfo=None).astimezone().tzname()
+        return None if time is None else _near(time).astimezone().tzname()
 
     def fromutc(self, time: datetime) -> datetime:
         local = time.replace(tzinfo=UTC).astimezone()
         naive = local.replace(tzinfo=None)
         is_second = naive.astimezone().utcoffset() != local.utcoffset()  # of an hour that comes twice
         return naive.replace(tzinfo=self, fold=int(is_second))
+
+
+def _near(time: datetime) -> datetime:
+    """The same time without a zone, but not at an end of the calendar, where Python looks for days beyond."""
+    return min(max(time.replace(tzinfo=None), _FIRST), _LAST)
 
 
 _LOCAL: Final = _LocalZone()

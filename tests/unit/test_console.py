@@ -288,6 +288,16 @@ def test_a_time_before_the_calendar_begins_is_refused() -> None:
         parse_time("0001-01-01", NOW)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-01-02T10:00", "9999-12-31"])
+def test_an_end_of_the_calendar_is_a_time_on_a_machine_in_utc(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        found = parse_time(text, local_now())
+        assert found.astimezone(UTC) == datetime.fromisoformat(text).replace(tzinfo=UTC)
+    time.tzset()
+
+
 def columns(text: str) -> int:
     """The columns of a text by Unicode's own table (UAX 11), for letters without marks."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
