@@ -14,7 +14,7 @@ from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogUnavailable, SettingsError
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
-from pulp_runtime.telemetry.otel import ChosenRequests, OtelTracing, Seldom, TraceIds, context_of
+from pulp_runtime.telemetry.otel import ChosenRequests, OncePerSecond, OtelTracing, TraceIds, context_of
 from pulp_runtime.telemetry.serving import tracing
 from pulp_runtime.telemetry.settings import TelemetrySettings
 from pulp_runtime.telemetry.tracing import Kind, TracedTimedLog, Tracing
@@ -186,7 +186,7 @@ async def test_the_service_has_the_name_that_the_variables_say(
 @pytest.mark.parametrize(
     ("process", "environment", "description", "chooses"),
     [
-        ("processor", {}, "ParentBased{root:SeldomSampler{1/s},", False),
+        ("processor", {}, "ParentBased{root:OncePerSecondSampler,", False),
         ("api", {}, "ParentBased{root:AlwaysOnSampler,", True),
         (
             "api",
@@ -234,8 +234,8 @@ def test_a_read_and_a_change_are_traced_each_second() -> None:
 
 def test_a_trace_begins_once_a_second() -> None:
     times = iter((100.0, 100.2, 100.99, 101.0, 101.5, 250.0, 250.5))
-    seldom = Seldom(lambda: next(times))
-    assert [seldom.take() for _ in range(7)] == [True, False, False, True, False, True, False]
+    second = OncePerSecond(lambda: next(times))
+    assert [second.take() for _ in range(7)] == [True, False, False, True, False, True, False]
 
 
 async def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

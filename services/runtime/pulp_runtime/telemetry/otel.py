@@ -62,7 +62,7 @@ def context_of(traceparent: str | None) -> SpanContext | None:
     return SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=TraceFlags(_SAMPLED))
 
 
-class Seldom:
+class OncePerSecond:
     """Says yes at most once a second."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -78,11 +78,11 @@ class Seldom:
         return True
 
 
-class SeldomSampler(Sampler):
+class OncePerSecondSampler(Sampler):
     """Keeps one trace a second."""
 
     def __init__(self) -> None:
-        self._seldom = Seldom()
+        self._second = OncePerSecond()
 
     def should_sample(
         self,
@@ -95,20 +95,20 @@ class SeldomSampler(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """See `Sampler.should_sample`."""
-        if not self._seldom.take():
+        if not self._second.take():
             return SamplingResult(Decision.DROP)
         return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
 
     def get_description(self) -> str:
         """See `Sampler.get_description`."""
-        return "SeldomSampler{1/s}"
+        return "OncePerSecondSampler"
 
 
 def _sampler(process: str) -> Sampler | None:
     """The sampler; None leaves it to OpenTelemetry's variables."""
     if os.environ.get(OTEL_TRACES_SAMPLER):
         return None
-    return ParentBased(ALWAYS_ON if process == _CHOOSES else SeldomSampler())
+    return ParentBased(ALWAYS_ON if process == _CHOOSES else OncePerSecondSampler())
 
 
 def _text_of(context: SpanContext) -> str:
@@ -213,14 +213,14 @@ class ChosenRequests:
     """Chooses the requests that are traced: one that reads and one that changes something a second."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._reads, self._changes = Seldom(clock_s), Seldom(clock_s)
+        self._reads, self._changes = OncePerSecond(clock_s), OncePerSecond(clock_s)
 
     def is_left_out(self, scope: Mapping[str, Any]) -> bool:
         """Whether to skip the span of a request. One with a valid context has a span, if that is sampled; an invalid
         context does not count: otherwise a client could have each of its requests traced.
         """
-        seldom = self._reads if scope.get("method") in _READS else self._changes
-        return not seldom.take() and not any(
+        second = self._reads if scope.get("method") in _READS else self._changes
+        return not second.take() and not any(
             name == b"traceparent" and _parsed(value.decode("latin-1")) for name, value in scope["headers"]
         )
 
