@@ -11,7 +11,16 @@ from psycopg.sql import SQL, Identifier
 from pulp_events.events import Outcome
 from pulp_processor.dispatching import tables
 from pulp_processor.dispatching.elected import Elected
-from pulp_processor.dispatching.tables import LEASE_S, Deposed, Doubt, Ending, PostgresTables, renew, resign
+from pulp_processor.dispatching.tables import (
+    LEASE_S,
+    Deposed,
+    Doubt,
+    Ending,
+    HeldTasks,
+    PostgresTables,
+    renew,
+    resign,
+)
 from pulp_projections.channels import worker_channel
 from pulp_projections.generations import create_indexes, create_tables, show
 from pulp_projections.schemas import VIEWS
@@ -20,7 +29,7 @@ from pulp_runtime.installation import UNSERVED_S
 from tests.conftest import PARTITIONS
 from tests.support.assigned import assign
 from tests.support.dispatch_stage import LIMIT_S, Stage, dispatch_stage
-from tests.support.dispatching import RunningDispatcher, dispatcher
+from tests.support.dispatching import RunningDispatcher, assigned_now, dispatcher
 from tests.support.events import cancel_requested, finished, started
 from tests.support.reactor_scene import timeline_is
 
@@ -143,8 +152,8 @@ Write = Callable[[PostgresTables, Elected], Awaitable[object]]
 
 async def ends(tables: PostgresTables, elected: Elected) -> object:
     """It ends the claim of a task that has succeeded, and its hold."""
-    [(hold, (task_id,))] = await tables.holds()
-    return await tables.write(Ending([task_id], [hold.hold_id]), (), {})
+    [held] = await tables.holds()
+    return await tables.write(Ending(held.succeeded, [held.hold.hold_id]), (), {})
 
 
 async def assigns(tables: PostgresTables, elected: Elected) -> object:
@@ -188,7 +197,50 @@ async def test_a_takeover_waits_for_the_last_statement_of_the_one_before(
         await write(before, elected)
         assert not await successor.elect()
     assert await successor.elect()
-    assert [held.task_ids for held in await successor.holds()] == ([] if write is ends else [[task_id]])
+    assert [held.remaining for held in await successor.holds()] == ([] if write is ends else [[task_id]])
+
+
+@pytest.mark.parametrize("is_claim_left", [True, False])
+async def test_a_takeover_ends_what_the_one_before_left_behind(stage: Stage, *, is_claim_left: bool) -> None:
+    """A claim whose task has succeeded, or a hold without a claim: nothing tells the successor of them."""
+    await stage.worker(slots=1)
+    task_id = await stage.submit()
+    [[assigned]] = await assigned_now(stage.connection)
+    assert assigned == task_id
+    claim = await stage.claim(task_id)
+    assert claim is not None
+    await stage.happens(started(task_id, attempt_id=claim.attempt_id), finished(task_id, attempt_id=claim.attempt_id))
+    if not is_claim_left:
+        await stage.rows("delete from claims")
+    next_id = await stage.submit()
+    assert await assigned_now(stage.connection) == [[next_id]]
+    assert await stage.claim(task_id) is None
+    assert await stage.rows("select hold_id from holds") == [((await stage.assigned(next_id)).hold_id,)]
+
+
+async def test_a_success_that_is_read_twice_counts_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came while the successor read everything."""
+    await stage.worker(slots=1)
+    task_id = await stage.submit()
+    await assigned_now(stage.connection)
+    claim = await stage.claim(task_id)
+    assert claim is not None
+    tables = PostgresTables(stage.connection, "a test")
+    assert await tables.elect()
+    elected = Elected(tables, {}, UNSERVED_S)
+    read_holds = tables.holds
+
+    async def after_a_success() -> list[HeldTasks]:
+        await stage.happens(
+            started(task_id, attempt_id=claim.attempt_id), finished(task_id, attempt_id=claim.attempt_id)
+        )
+        return await read_holds()
+
+    monkeypatch.setattr(tables, "holds", after_a_success)
+    await elected.begin()
+    await elected.look_at_moves()
+    await elected.write()
+    assert await stage.rows("select hold_id from holds") == []
 
 
 async def test_one_that_was_stopped_amid_a_transaction_holds_nobody_up(

@@ -96,13 +96,15 @@ class MemoryDispatch:
     def held(self, _: float, __: int) -> list[HeldTasks]:
         """See `DispatchTables.holds`."""
         found = []
-        for hold_id, hold in self._tables.holds.items():
+        for hold_id, row in self._tables.holds.items():
             claims = sorted(self._tables.claims_of(hold_id), key=lambda claim: claim.place)
-            user = self._tables.model.tasks[claims[0].task_id].created_by if claims else ""
+            succeeded = [claim.task_id for claim in claims if self._has_succeeded(claim)]
+            remaining = [claim.task_id for claim in claims if not self._has_succeeded(claim)]
+            user = self._tables.model.tasks[remaining[0]].created_by if remaining else ""
             uses = self._tables.reserved_by(hold_id)
             exclusive, shared = (frozenset(name for name in uses if uses[name] is mode) for mode in (True, False))
-            task_ids = [claim.task_id for claim in claims]
-            found.append(HeldTasks(Hold(hold_id, str(hold.instance_id), user, exclusive, shared), task_ids))
+            hold = Hold(hold_id, str(row.instance_id), user, exclusive, shared)
+            found.append(HeldTasks(hold, remaining, succeeded))
         return found
 
     def registered(self, now_s: float, _: int) -> list[RegisteredWorker]:
@@ -163,14 +165,12 @@ class MemoryDispatch:
         return Written(frozenset(ended), frozenset(claimed))
 
     def _end(self, ending: Ending) -> list[UUID]:
-        tables, tasks = self._tables, self._tables.model.tasks
+        tables = self._tables
         tables.delete_claims(
             [
                 claim
                 for claim in tables.claims.values()
-                if claim.task_id in ending.succeeded
-                and tasks[claim.task_id].state is State.SUCCESSFUL
-                and tasks[claim.task_id].attempt_id == claim.attempt_id
+                if claim.task_id in ending.succeeded and self._has_succeeded(claim)
             ]
         )
         ended = [hold_id for hold_id in ending.hold_ids if hold_id in tables.holds and not tables.claims_of(hold_id)]
@@ -202,6 +202,11 @@ class MemoryDispatch:
             )
         return claimed
 
+    def _has_succeeded(self, claim: ClaimRow) -> bool:
+        """Whether its task has succeeded under it."""
+        task = self._tables.model.tasks[claim.task_id]
+        return task.state is State.SUCCESSFUL and task.attempt_id == claim.attempt_id
+
     def _check(self, epoch: int) -> None:
         if self._tables.dispatcher.epoch != epoch:
             raise Deposed
@@ -209,7 +214,7 @@ class MemoryDispatch:
     def _facts(self, now_s: float, task: Task) -> TaskFacts:
         claim = self._tables.claims.get(task.task_id)
         claim = None if claim is None or claim.is_released else claim
-        has_succeeded = claim is not None and task.state is State.SUCCESSFUL and task.attempt_id == claim.attempt_id
+        has_succeeded = claim is not None and self._has_succeeded(claim)
         hold_id = None if claim is None else claim.hold_id
         waiting = waiting_of(task, self._tables.model.tasks)
         retry_in_s = 0.0 if task.retry_at_ms is None else max(0.0, seconds_of(task.retry_at_ms) - now_s)

@@ -8,7 +8,15 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError
 from pulp_processor.dispatching.dispatch import Assignment
-from pulp_processor.dispatching.tables import Ending, PostgresTables, RegisteredWorker, TaskFacts, renew, resign
+from pulp_processor.dispatching.tables import (
+    Ending,
+    HeldTasks,
+    PostgresTables,
+    RegisteredWorker,
+    TaskFacts,
+    renew,
+    resign,
+)
 
 from tests.model.memory_dispatch import MemoryDispatch
 from tests.model.memory_tables import MemoryTables
@@ -73,9 +81,8 @@ class DispatcherSteps:
         assert set(map(_fields, theirs.tasks)) == set(map(_fields, ours.tasks))
 
     async def held(self, now_s: float, epoch: int, _: object) -> None:
-        theirs = [(hold, tuple(task_ids)) for hold, task_ids in await self._as_elected(epoch).holds()]
-        ours = [(hold, tuple(task_ids)) for hold, task_ids in self._memory.held(now_s, epoch)]
-        assert set(theirs) == set(ours)
+        theirs, ours = await self._as_elected(epoch).holds(), self._memory.held(now_s, epoch)
+        assert set(map(_held_fields, theirs)) == set(map(_held_fields, ours))
 
     async def registered(self, now_s: float, epoch: int, _: object) -> None:
         assert set(await self._as_elected(epoch).workers()) == set(self._memory.registered(now_s, epoch))
@@ -141,6 +148,10 @@ def _or_type(result: Any) -> Any:
 def of_schedules(positions: Mapping[int, int]) -> dict[int, int]:
     """The number of partitions that schedules have; the topic has more."""
     return {partition: positions[partition] for partition in range(PARTITIONS)}
+
+
+def _held_fields(held: HeldTasks) -> tuple[Any, ...]:
+    return held.hold, tuple(held.remaining), tuple(held.succeeded)
 
 
 def _fields(facts: TaskFacts) -> tuple[Any, ...]:

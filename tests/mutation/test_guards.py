@@ -392,7 +392,7 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "what the dispatcher before has assigned": Guard(
         "services/processor/pulp_processor/dispatching/elected.py",
-        "            self.core.hold(hold)\n",
+        "                self.core.hold(hold)\n",
         "",
         "pulp_processor.dispatching.elected",
         (SCHEDULES_TEST,),
@@ -417,6 +417,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "",
         "pulp_processor.dispatching.dispatcher",
         (f"{DISPATCHER_TEST}::test_a_hold_of_whose_end_nothing_was_heard_ends_all_the_same",),
+    ),
+    "a takeover ends what was left behind": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "                self._emptied.append(hold.hold_id)\n",
+        "                pass\n",
+        "pulp_processor.dispatching.elected",
+        (f"{DISPATCHER_TEST}::test_a_takeover_ends_what_the_one_before_left_behind",),
+    ),
+    "a success that is read twice counts once": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "        if facts.task.task_id in self._succeeded:\n",
+        "        if False:\n",
+        "pulp_processor.dispatching.elected",
+        (f"{DISPATCHER_TEST}::test_a_success_that_is_read_twice_counts_once",),
     ),
     "only claims of what is final are ended": Guard(
         CLAIMS_SQL,

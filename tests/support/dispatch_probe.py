@@ -1,7 +1,11 @@
 """A stage on which a probe shows how far the dispatcher is.
 
 A probe is a task written after the events of interest, which only a worker that is always free can run. Once it is
-assigned, the dispatcher has seen everything before it, and anything else that may begin is assigned as well.
+assigned, the dispatcher has seen everything before it, and anything else that may begin is assigned as well. What
+happens to claims is told by a notification, which may arrive after the dispatcher has read later events: then the
+same notification tells of the probe.
+
+The dispatcher's clock stands still unless the test puts it on, so that it looks at nothing just because it is time to.
 """
 
 import asyncio
@@ -38,17 +42,26 @@ class ProbedStage(Stage):
         super().__init__(database, connection, clock_ms)
         self._unserved_s = unserved_s
         self._count = 0
+        self._is_running = False
+        self._last_probe: UUID | None = None
+        """The last one that was assigned."""
         self.dispatcher = self._another()
 
     async def start(self) -> None:
         """The probe's worker registers, and the dispatcher starts."""
         await self.register(PROBE, uuid4(), Profile(frozenset({PROBE}), frozenset({PROBE})), 1_000_000)
-        self.dispatcher.start()
+        self.start_another()
+
+    async def stop_dispatcher(self) -> None:
+        """From now on nothing is waited for, until another one starts."""
+        await self.dispatcher.stop()
+        self._is_running = False
 
     def start_another(self) -> None:
         """Another dispatcher starts, since the last one has stopped."""
         self.dispatcher = self._another()
         self.dispatcher.start()
+        self._is_running = True
 
     async def close(self) -> None:
         """Stop the dispatcher."""
@@ -69,20 +82,27 @@ class ProbedStage(Stage):
         return probe.task_id
 
     async def seen(self, probe: UUID) -> None:
-        """Returns when the probe is assigned."""
+        """Returns when the probe is assigned, if a dispatcher runs."""
+        if not self._is_running:
+            return
         async with asyncio.timeout(LIMIT_S):
-            while not await self.rows("select 1 from claims where task_id = %s", probe):
+            while not await self.rows("select 1 from claims where task_id = %s and released_at is null", probe):
                 self.dispatcher.check()
                 await asyncio.sleep(0.002)
+        self._last_probe = probe
 
     async def claims_change(
         self, statement: LiteralString, task_ids: Collection[UUID], hold_ids: Collection[UUID]
     ) -> None:
         """Workers write claims and name the holds, all at once, so that all of it is seen at once."""
+        assert self._last_probe is not None
         async with self.connection.transaction():
             await self.rows(statement, list(task_ids))
-            await self.tell(" ".join(map(str, hold_ids)))
-        await self.happen(0)
+            [(of_probe,)] = await self.rows(
+                "update claims set released_at = now() where task_id = %s returning hold_id", self._last_probe
+            )
+            await self.tell(" ".join(map(str, [*hold_ids, of_probe])))
+        await self.seen(self._last_probe)
 
     async def workers_change(self, statement: LiteralString, *values: object) -> None:
         """Something happens to a worker; and at once the only one comes that runs the probe."""
@@ -100,4 +120,4 @@ class ProbedStage(Stage):
         await self.rows(REGISTER, name, instance_id, sorted(profile.queues), sorted(profile.operations), slots)
 
     def _another(self) -> RunningDispatcher:
-        return RunningDispatcher(self.database, self.log, unserved_s=self._unserved_s)
+        return RunningDispatcher(self.database, self.log, unserved_s=self._unserved_s, clock_s=lambda: 0.0)

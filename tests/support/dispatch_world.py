@@ -218,11 +218,11 @@ class World:
         await self.stage.seen(probe)
 
     async def replace(self) -> None:
-        """Another dispatcher takes over, and tasks come meanwhile."""
-        await self.stage.dispatcher.stop()
-        for _ in range(self.random.randint(0, 3)):
-            self._accept(0)
-        await self.stage.project(0)
+        """Another dispatcher takes over, and things happen meanwhile."""
+        await self.stage.stop_dispatcher()
+        happenings = [self.accept, self.work, self.work, self.end, self.skip, self.cancel, self.give_back, self.come]
+        for happening in self.random.choices(happenings, k=self.random.randint(0, 4)):
+            await happening()
         self.stage.start_another()
         for hold_id, chain in self.chains.items():  # the new one does not know ended tasks
             self.model.holds[hold_id] = self.model.holds[hold_id]._replace(user=chain[0].created_by)

@@ -28,15 +28,16 @@ class RunningDispatcher:
         quotas: Mapping[Role, str] | None = None,
         unserved_s: float = UNSERVED_S,
         companion: Callable[[], Coroutine[Any, Any, Never]] | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ahead_s = 0.0
-        """How much further its clock is than ours."""
+        """How much further its clock is than `clock_s`."""
         self.dispatcher = Dispatcher(
             log,
             database,
             quotas=quotas or {},
             unserved_s=unserved_s,
-            clock_s=lambda: time.monotonic() + self.ahead_s,
+            clock_s=lambda: clock_s() + self.ahead_s,
             companions=() if companion is None else (companion,),
         )
         self._running: asyncio.Task[None] | None = None

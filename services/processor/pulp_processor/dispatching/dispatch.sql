@@ -86,14 +86,21 @@ select a.generation, (select json_object_agg(partition, next_offset) from positi
     on true;
 
 -- holds --
--- Slots that are in use: their tasks in the order in which they run, who submitted the first, and their resources.
-select h.hold_id, h.instance_id,
-       array(select c.task_id from claims c where c.hold_id = h.hold_id and c.released_at is null order by c.place),
-       coalesce((select t.created_by from claims c join tasks t using (task_id)
-                  where c.hold_id = h.hold_id and c.released_at is null order by c.place limit 1), ''),
+-- Slots that are in use: their tasks that have not succeeded, in the order in which they run; those that have, whose
+-- claims a dispatcher did not end before it lost its lease; who submitted the first of the former; and the resources.
+select h.hold_id, h.instance_id, c.remaining, c.succeeded, coalesce(c.users[1], ''),
        array(select resource from reservations r where r.hold_id = h.hold_id and exclusive),
        array(select resource from reservations r where r.hold_id = h.hold_id and not exclusive)
-  from holds h;
+  from holds h
+ cross join lateral (
+       select coalesce(array_agg(c.task_id order by c.place) filter (where not u.has_succeeded), '{}') as remaining,
+              coalesce(array_agg(c.task_id order by c.place) filter (where u.has_succeeded), '{}') as succeeded,
+              array_agg(t.created_by order by c.place) filter (where not u.has_succeeded) as users
+         from claims c
+         left join tasks t using (task_id)
+        cross join lateral (
+              select coalesce(t.state = 'successful' and t.attempt_id = c.attempt_id, false) as has_succeeded) u
+        where c.hold_id = h.hold_id and c.released_at is null) c;
 
 -- workers --
 -- The workers that take tasks.

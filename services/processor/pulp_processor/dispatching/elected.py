@@ -48,7 +48,7 @@ class Elected:
         self._limits: dict[str, int] = {}
         self._tasks_of: dict[UUID, set[UUID]] = {}
         """Hold → its tasks whose claims have not ended."""
-        self._succeeded: list[UUID] = []
+        self._succeeded: set[UUID] = set()
         """Tasks whose claims end with the next write."""
         self._emptied: list[UUID] = []
         """The same of holds."""
@@ -57,9 +57,14 @@ class Elected:
         """Read everything."""
         moved = await self._tables.moved({})  # first: what moves meanwhile is looked at again
         self._generation, self._positions = moved.generation, moved.positions
-        for hold, task_ids in await self._tables.holds():
-            self.core.hold(hold)
-            self._tasks_of[hold.hold_id] = set(task_ids)
+        for hold, remaining, succeeded in await self._tables.holds():
+            # A dispatcher before this one may have left claims and holds behind: they end with the first write.
+            self._succeeded.update(succeeded)
+            if remaining:
+                self.core.hold(hold)
+                self._tasks_of[hold.hold_id] = set(remaining)
+            else:
+                self._emptied.append(hold.hold_id)
         await self.look_at_workers()
         await self.look_at_limits()
         page: list[TaskFacts] = []
@@ -150,10 +155,10 @@ class Elected:
         for task_id in self.backing_off.due():
             self.core.resume(task_id)
         found = self.core.assign()
-        ending, self._succeeded, self._emptied = Ending(self._succeeded, self._emptied), [], []
+        ending, self._succeeded, self._emptied = Ending(self._succeeded, self._emptied), set(), []
         for start in range(0, max(1, len(found)), _MOST_AT_ONCE):
             part = found[start : start + _MOST_AT_ONCE]
-            if ending.succeeded or part:
+            if any(ending) or part:
                 await self._write(ending, part)
             ending = Ending()
         await self._wake()
@@ -184,11 +189,13 @@ class Elected:
     def _succeed(self, facts: TaskFacts) -> None:
         """Count the hold as free if it was its last task: it ends with the next write, before anything is assigned."""
         assert facts.hold_id is not None
+        if facts.task.task_id in self._succeeded:
+            return  # known since the first reading
         left = self._tasks_of.get(facts.hold_id)
         if left is None:
             raise Doubt("a claim has a hold that is not known")
         left.discard(facts.task.task_id)
-        self._succeeded.append(facts.task.task_id)
+        self._succeeded.add(facts.task.task_id)
         if not left:
             self._emptied.append(facts.hold_id)
             self._forget(facts.hold_id)

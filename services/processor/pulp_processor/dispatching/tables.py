@@ -64,7 +64,10 @@ class HeldTasks(NamedTuple):
     """A slot in use, and its tasks in the order in which they run."""
 
     hold: Hold
-    task_ids: Sequence[UUID]
+    remaining: Sequence[UUID]
+    """Those that have not succeeded."""
+    succeeded: Sequence[UUID]
+    """Those that have succeeded under their claims, which have not ended yet."""
 
 
 class RegisteredWorker(NamedTuple):
@@ -106,9 +109,9 @@ class Offered(NamedTuple):
 class Ending(NamedTuple):
     """What has ended."""
 
-    succeeded: Sequence[UUID] = ()
+    succeeded: Collection[UUID] = ()
     """Tasks that have succeeded under their claims."""
-    hold_ids: Sequence[UUID] = ()
+    hold_ids: Collection[UUID] = ()
     """Holds that may have no claim left then."""
 
 
@@ -230,8 +233,10 @@ class PostgresTables:
     async def holds(self) -> list[HeldTasks]:
         """See `DispatchTables.holds`."""
         return [
-            HeldTasks(Hold(hold_id, str(instance_id), user, frozenset(exclusive), frozenset(shared)), task_ids)
-            for hold_id, instance_id, task_ids, user, exclusive, shared in await self._rows("holds")
+            HeldTasks(
+                Hold(hold_id, str(instance_id), user, frozenset(exclusive), frozenset(shared)), remaining, succeeded
+            )
+            for hold_id, instance_id, remaining, succeeded, user, exclusive, shared in await self._rows("holds")
         ]
 
     async def workers(self) -> list[RegisteredWorker]:
