@@ -1,11 +1,12 @@
 """The dispatcher: how one is elected and followed, that no other one writes, and whom it tells what."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Never
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection, OperationalError
 from psycopg.sql import SQL, Identifier
 from pulp_events.events import Outcome
@@ -21,16 +22,18 @@ from pulp_processor.dispatching.tables import (
     renew,
     resign,
 )
+from pulp_processor.dispatching.traces import contexts_of
 from pulp_projections.channels import worker_channel
 from pulp_projections.generations import create_indexes, create_tables, show
 from pulp_projections.schemas import VIEWS
 from pulp_runtime.installation import UNSERVED_S
+from pulp_runtime.telemetry.otel import OtelTracing
 
 from tests.conftest import PARTITIONS
 from tests.support.assigned import assign
 from tests.support.dispatch_stage import LIMIT_S, Stage, dispatch_stage
 from tests.support.dispatching import RunningDispatcher, assigned_now, dispatcher
-from tests.support.events import cancel_requested, finished, started
+from tests.support.events import accepted, cancel_requested, finished, started
 from tests.support.reactor_scene import timeline_is
 
 
@@ -448,6 +451,38 @@ async def test_a_hold_of_whose_end_nothing_was_heard_ends_all_the_same(stage: St
         else:
             await stage.assigned(behind)
         assert len(await stage.rows("select hold_id from holds")) == 1
+
+
+async def test_the_context_of_a_trace_is_read_only_for_tasks_that_have_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or may have one: those that waited already when the dispatcher was elected, and those that wait again."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    asked: list[set[UUID]] = []
+
+    async def contexts(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, str]:
+        asked.append(set(task_ids))
+        return await contexts_of(connection, task_ids)
+
+    monkeypatch.setattr("pulp_processor.dispatching.traces.contexts_of", contexts)
+    tracing = OtelTracing("processor", "a test")
+    tables = PostgresTables(stage.connection, "a test", tracing=tracing)
+    assert await tables.elect()
+    await stage.worker(slots=9)
+    waited = await stage.submit("a")
+    elected = Elected(tables, {}, UNSERVED_S)
+    await elected.begin()
+    untraced, traced = uuid4(), uuid4()
+    context = f"00-{'1' * 32}-{'2' * 16}-01"
+    await stage.happens(accepted(untraced), replace(accepted(traced), traceparent=context))
+    await elected.look_at_moves()
+    await elected.write()
+    await stage.happens(accepted(uuid4()))
+    await elected.look_at_moves()
+    await elected.write()
+    tracing.close()
+    assert asked == [{waited, traced}]
+    assert len(await stage.rows("select task_id from claims")) == 4
 
 
 async def test_what_is_empty_when_it_is_elected_ends(stage: Stage) -> None:

@@ -67,20 +67,23 @@ select {facts}
  where t.task_id = any (%(task_ids)s::uuid[]);
 
 -- moved --
--- The tasks whose state may have changed since some positions, or that have been parked since, or let go on; with the generation and
--- its positions, all from one moment.
+-- The tasks whose state may have changed since some positions, or that have been parked since, or let go on; whether they
+-- were accepted since then outside of a trace, as far as the types `accepted` are given; with the generation and its
+-- positions, all from one moment.
 with seen as (
     select * from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as s (partition, next_offset)
-), moved as materialized (
-    select distinct e.task_id
+), changed as (
+    select e.task_id, e.type = any (%(accepted)s::text[]) and position('"traceparent"' in e.event) = 0 as is_untraced
       from seen s join task_events e on e.partition = s.partition and e.record_offset >= s.next_offset
      where e.effect = 'applied' and e.type <> all (%(still)s::text[]) or e.type = 'org.pulpproject.task.unparked.v1'
-     union
-    select d.task_id
+     union all
+    select d.task_id, false
       from seen s join dead_letters d on d.partition = s.partition and d.record_offset >= s.next_offset
      where d.standing = 'parks'
+), moved as materialized (
+    select task_id, bool_or(is_untraced) as is_untraced from changed group by task_id
 )
-select a.generation, (select json_object_agg(partition, next_offset) from positions), {facts}
+select a.generation, (select json_object_agg(partition, next_offset) from positions), m.is_untraced, {facts}
   from active_generation a
   left join (moved m join tasks t on t.task_id = m.task_id left join claims c on c.task_id = t.task_id and c.released_at is null)
     on true;

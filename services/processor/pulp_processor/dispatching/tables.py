@@ -18,7 +18,7 @@ from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_processor.dispatching.dispatch import Assignment, Hold
 from pulp_processor.dispatching.fleet import Profile
-from pulp_processor.dispatching.traces import AssignmentTraces
+from pulp_processor.dispatching.traces import ACCEPTED, AssignmentTraces
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 
 LEASE_S: Final = 4.0
@@ -225,9 +225,15 @@ class PostgresTables:
 
     async def moved(self, positions: Mapping[int, int]) -> Moved:
         """See `DispatchTables.moved`."""
-        rows = await self._rows("moved", partitions=list(positions), offsets=list(positions.values()), still=_STILL)
+        rows = await self._rows(
+            "moved",
+            partitions=list(positions),
+            offsets=list(positions.values()),
+            still=_STILL,
+            accepted=[] if self._traces is None else ACCEPTED,
+        )
         generation, found = rows[0][:2]
-        tasks = [_facts(row[2:]) for row in rows if row[2] is not None]
+        tasks = [_facts(row[3:], may_be_traced=not row[2]) for row in rows if row[3] is not None]
         return Moved(generation, {int(partition): offset for partition, offset in found.items()}, tasks)
 
     async def holds(self) -> list[HeldTasks]:
@@ -326,7 +332,7 @@ async def resign(connection: AsyncConnection, epoch: int) -> None:
     await connection.execute(_SQL["resign"], {"epoch": epoch})
 
 
-def _facts(row: Sequence[Any]) -> TaskFacts:
+def _facts(row: Sequence[Any], *, may_be_traced: bool = True) -> TaskFacts:
     task_id, state, hold_id, ran_s, retry_in_s, accepted_at, partition, offset, queue, operation, priority = row[:11]
     exclusive, shared, user, unmet, is_parked = row[11:]
     task = WaitingTask(
@@ -338,5 +344,6 @@ def _facts(row: Sequence[Any]) -> TaskFacts:
         frozenset(shared).difference(exclusive),
         user,
         set(unmet),
+        may_be_traced,
     )
     return TaskFacts(task, _STATES[state], hold_id, ran_s is not None, ran_s or 0.0, retry_in_s or 0.0, is_parked)

@@ -12,7 +12,7 @@ from pulp_runtime.telemetry.tracing import Kind, Span, Tracing, of_task
 from pulp_processor.dispatching.dispatch import Assignment
 
 _SQL: Final = load("pulp_processor.dispatching", "traces.sql")
-_ACCEPTED: Final = [kind for kind in EVERY_TYPE.values() if kind.startswith("org.pulpproject.task.accepted.")]
+ACCEPTED: Final = [kind for kind in EVERY_TYPE.values() if kind.startswith("org.pulpproject.task.accepted.")]
 """The types of `accepted`, of all versions."""
 
 
@@ -25,7 +25,7 @@ class AssignedSpan(NamedTuple):
 
 async def contexts_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, str]:
     """The trace contexts with which the tasks were accepted, for those that have one."""
-    values = {"task_ids": uuid_array(task_ids), "accepted": _ACCEPTED}
+    values = {"task_ids": uuid_array(task_ids), "accepted": ACCEPTED}
     return dict(await (await connection.execute(_SQL["contexts"], values)).fetchall())
 
 
@@ -38,7 +38,9 @@ class AssignmentTraces:
 
     async def begin(self, assignments: Sequence[Assignment]) -> Sequence[AssignedSpan]:
         """A span for each task that is traced."""
-        tasks = {task.task_id: task for one in assignments for task in one.tasks}
+        tasks = {task.task_id: task for one in assignments for task in one.tasks if task.may_be_traced}
+        if not tasks:  # nearly always
+            return ()
         found = []
         for task_id, traceparent in (await contexts_of(self._connection, tasks)).items():
             task = tasks[task_id]

@@ -34,6 +34,8 @@ class WaitingTask:
     created_by: str = ""
     unmet: set[UUID] = field(default_factory=set)
     """Tasks on which it depends and which have not succeeded yet."""
+    may_be_traced: bool = True
+    """False if its acceptance is known to be part of no trace."""
     closed: int = field(default=0, init=False)
     """How many of its resources it could not have now."""
     queued: int = field(default=0, init=False)
