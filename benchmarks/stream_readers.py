@@ -15,7 +15,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pulp_runtime.gc_tuning import collect_seldom
@@ -35,9 +35,11 @@ Place = tuple[int, int]
 class Chunk(NamedTuple):
     """The events that a chunk holds."""
 
+    number: int
+    """Which chunk of this process it is."""
     events: list[Place]
-    oldest_ms: int
-    """When the broker appended the first one."""
+    appended_ms: list[int]
+    """When the broker appended each of them."""
 
 
 class Chunks:
@@ -53,19 +55,32 @@ class Chunks:
             text = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data.removeprefix(_GZIP_HEAD))
             facts = [tuple(map(int, each)) for each in _FACTS.findall(text)]
             events = [(partition, offset) for partition, offset, _ in facts]
-            found = self._known[data] = Chunk(events, facts[0][2] if facts else 0)
+            found = self._known[data] = Chunk(len(self._known), events, [at_ms for _, _, at_ms in facts])
         return found
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return iter(self._known.values())
 
 
 class Delays:
-    """How late events came: each counts as late as the oldest event that came with it."""
+    """How late events came. Only arrivals of chunks are counted while events come, as the machine is busy then."""
 
     def __init__(self) -> None:
-        self.count: Counter[int] = Counter()
+        self._arrivals: Counter[tuple[int, int]] = Counter()
+        """By number of the chunk, and time in milliseconds."""
 
-    def note(self, events: int, oldest_ms: int) -> None:
-        """Note that this many arrived now."""
-        self.count[max(0, int(time.time() * 1000) - oldest_ms)] += events
+    def note(self, chunk: Chunk) -> None:
+        """A chunk arrives now."""
+        self._arrivals[chunk.number, int(time.time() * 1000)] += 1
+
+    def count(self, chunks: Iterable[Chunk]) -> Counter[int]:
+        """By delay in milliseconds: how many events had it. Give all chunks that arrived."""
+        appended_ms = {chunk.number: chunk.appended_ms for chunk in chunks}
+        found: Counter[int] = Counter()
+        for (number, at_ms), times in self._arrivals.items():
+            for each_ms in appended_ms[number]:
+                found[max(0, at_ms - each_ms)] += times
+        return found
 
 
 class Reader(asyncio.BufferedProtocol):
@@ -148,7 +163,7 @@ class Reader(asyncio.BufferedProtocol):
             if chunk.events:
                 self.chunks.append(chunk)
                 self.count += len(chunk.events)
-                self._delays.note(len(chunk.events), chunk.oldest_ms)
+                self._delays.note(chunk)
         return start + take
 
 
@@ -187,7 +202,7 @@ async def _read(port: int, login: str) -> dict[str, Any]:
         "cpu_s": used_s,
         "places": {path: reader.places() for path, reader in by_path.items()},
         "unlike": unlike,
-        "delays": sorted(delays.count.items()),
+        "delays": sorted(delays.count(known).items()),
     }
 
 
