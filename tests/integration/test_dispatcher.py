@@ -246,6 +246,56 @@ async def test_a_success_that_is_read_twice_counts_once(stage: Stage, monkeypatc
     assert await stage.rows("select hold_id from holds") == []
 
 
+async def test_a_slot_is_free_when_one_of_its_tasks_succeeds_and_the_others_are_released(stage: Stage) -> None:
+    """Both are seen at once: the claim of the former ends only with the next write."""
+    await stage.worker(slots=1)
+    first, second = await stage.submit("a"), await stage.submit("a")
+    tables = PostgresTables(stage.connection, "a test")
+    assert await tables.elect()
+    elected = Elected(tables, {}, UNSERVED_S)
+    await elected.begin()
+    assert len((await elected.write())[0].tasks) == 2
+    claim = await stage.claim(first)
+    assert claim is not None
+    await stage.happens(started(first, attempt_id=claim.attempt_id), finished(first, attempt_id=claim.attempt_id))
+    await stage.rows("update claims set released_at = now() where task_id = %s", second)
+    await elected.look_at_moves([claim.hold_id])
+    [assigned] = await elected.write()
+    assert [task.task_id for task in assigned.tasks] == [second]
+    assert await stage.rows("select hold_id from holds") == [(assigned.hold_id,)]
+
+
+async def test_a_hold_that_a_worker_has_deleted_is_over(stage: Stage) -> None:
+    """As it does with those of other tasks when it puts its own back after a failover."""
+    await stage.worker(slots=1)
+    await stage.submit()
+    tables = PostgresTables(stage.connection, "a test")
+    assert await tables.elect()
+    elected = Elected(tables, {}, UNSERVED_S)
+    await elected.begin()
+    [deleted] = await elected.write()
+    await stage.rows("update claims set released_at = now()")
+    await stage.rows("delete from holds")
+    await elected.look_at_moves([deleted.hold_id])
+    [again] = await elected.write()
+    assert [task.task_id for task in again.tasks] == [task.task_id for task in deleted.tasks]
+
+
+async def test_an_empty_hold_is_ended_once(stage: Stage) -> None:
+    """A look for forgotten holds may come before the first write."""
+    await stage.worker(slots=1)
+    task_id = await stage.submit()
+    assert await assigned_now(stage.connection) == [[task_id]]
+    await stage.rows("delete from claims")
+    tables = PostgresTables(stage.connection, "a test")
+    assert await tables.elect()
+    elected = Elected(tables, {}, UNSERVED_S)
+    await elected.begin()
+    await elected.look_for_forgotten()
+    [again] = await elected.write()  # without a doubt
+    assert [task.task_id for task in again.tasks] == [task_id]
+
+
 async def test_one_that_was_stopped_amid_a_transaction_holds_nobody_up(
     stage: Stage, other: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

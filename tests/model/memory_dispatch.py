@@ -173,8 +173,8 @@ class MemoryDispatch:
                 if claim.task_id in ending.succeeded and self._has_succeeded(claim)
             ]
         )
-        ended = [hold_id for hold_id in ending.hold_ids if hold_id in tables.holds and not tables.claims_of(hold_id)]
-        for hold_id in ended:
+        ended = [hold_id for hold_id in ending.hold_ids if not tables.claims_of(hold_id)]
+        for hold_id in set(ended) & tables.holds.keys():
             tables.delete_hold(hold_id)
         return ended
 

@@ -425,6 +425,13 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_processor.dispatching.elected",
         (f"{DISPATCHER_TEST}::test_a_takeover_ends_what_the_one_before_left_behind",),
     ),
+    "a hold ends whose claims end in two ways": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "                self._leave(facts.task.task_id, hold_id)\n",
+        "                self._tasks_of[hold_id].discard(facts.task.task_id)\n",
+        "pulp_processor.dispatching.elected",
+        (f"{DISPATCHER_TEST}::test_a_slot_is_free_when_one_of_its_tasks_succeeds_and_the_others_are_released",),
+    ),
     "a success that is read twice counts once": Guard(
         "services/processor/pulp_processor/dispatching/elected.py",
         "        if facts.task.task_id in self._succeeded:\n",

@@ -9,7 +9,8 @@ The dispatcher's clock stands still unless the test puts it on, so that it looks
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
@@ -42,7 +43,8 @@ class ProbedStage(Stage):
         super().__init__(database, connection, clock_ms)
         self._unserved_s = unserved_s
         self._count = 0
-        self._is_running = False
+        self._is_watched = False
+        """Whether everything is waited for."""
         self._last_probe: UUID | None = None
         """The last one that was assigned."""
         self.dispatcher = self._another()
@@ -53,15 +55,27 @@ class ProbedStage(Stage):
         self.start_another()
 
     async def stop_dispatcher(self) -> None:
-        """From now on nothing is waited for, until another one starts."""
+        """Nothing is waited for until another one starts."""
         await self.dispatcher.stop()
-        self._is_running = False
+        self._is_watched = False
 
     def start_another(self) -> None:
         """Another dispatcher starts, since the last one has stopped."""
         self.dispatcher = self._another()
         self.dispatcher.start()
-        self._is_running = True
+        self._is_watched = True
+
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[None]:
+        """What happens in the block is seen in one look."""
+        await self.dispatcher.dispatcher.shut()
+        self._is_watched = False
+        yield
+        self._is_watched = True
+        assert self._last_probe is not None
+        await self._release([told := uuid4()])  # of no hold, so it is told of nothing else
+        await self.dispatcher.dispatcher.open(told)
+        await self.seen(self._last_probe)
 
     async def close(self) -> None:
         """Stop the dispatcher."""
@@ -83,7 +97,7 @@ class ProbedStage(Stage):
 
     async def seen(self, probe: UUID) -> None:
         """Returns when the probe is assigned, if a dispatcher runs."""
-        if not self._is_running:
+        if not self._is_watched:
             return
         async with asyncio.timeout(LIMIT_S):
             while not await self.rows("select 1 from claims where task_id = %s and released_at is null", probe):
@@ -95,13 +109,10 @@ class ProbedStage(Stage):
         self, statement: LiteralString, task_ids: Collection[UUID], hold_ids: Collection[UUID]
     ) -> None:
         """Workers write claims and name the holds, all at once, so that all of it is seen at once."""
-        assert self._last_probe is not None
         async with self.connection.transaction():
             await self.rows(statement, list(task_ids))
-            [(of_probe,)] = await self.rows(
-                "update claims set released_at = now() where task_id = %s returning hold_id", self._last_probe
-            )
-            await self.tell(" ".join(map(str, [*hold_ids, of_probe])))
+            await self._release(hold_ids)
+        assert self._last_probe is not None
         await self.seen(self._last_probe)
 
     async def workers_change(self, statement: LiteralString, *values: object) -> None:
@@ -118,6 +129,13 @@ class ProbedStage(Stage):
     async def register(self, name: str, instance_id: UUID, profile: Profile, slots: int) -> None:
         """A worker registers, perhaps again."""
         await self.rows(REGISTER, name, instance_id, sorted(profile.queues), sorted(profile.operations), slots)
+
+    async def _release(self, hold_ids: Collection[UUID]) -> None:
+        """A worker releases the last probe, and tells of its hold together with others."""
+        [(of_probe,)] = await self.rows(
+            "update claims set released_at = now() where task_id = %s returning hold_id", self._last_probe
+        )
+        await self.tell(" ".join(map(str, [*hold_ids, of_probe])))
 
     def _another(self) -> RunningDispatcher:
         return RunningDispatcher(self.database, self.log, unserved_s=self._unserved_s, clock_s=lambda: 0.0)

@@ -87,6 +87,7 @@ class World:
             + [self.work] * 8
             + [self.end, self.skip] * 2
             + [self.cancel, self.give_back, self.come, self.come, self.go, self.limit, self.replace]
+            + [self.several] * 6
         )
         await happening()
         await self.compare(happening.__name__)
@@ -220,13 +221,21 @@ class World:
     async def replace(self) -> None:
         """Another dispatcher takes over, and things happen meanwhile."""
         await self.stage.stop_dispatcher()
-        happenings = [self.accept, self.work, self.work, self.end, self.skip, self.cancel, self.give_back, self.come]
-        for happening in self.random.choices(happenings, k=self.random.randint(0, 4)):
-            await happening()
+        await self._some()
         self.stage.start_another()
         for hold_id, chain in self.chains.items():  # the new one does not know ended tasks
             self.model.holds[hold_id] = self.model.holds[hold_id]._replace(user=chain[0].created_by)
         await self.stage.happen(0)
+
+    async def several(self) -> None:
+        """Several things happen before the dispatcher looks."""
+        async with self.stage.at_once():
+            await self._some()
+
+    async def _some(self) -> None:
+        happenings = [self.accept, self.work, self.work, self.end, self.skip, self.cancel, self.give_back, self.come]
+        for happening in self.random.choices(happenings, k=self.random.randint(0, 4)):
+            await happening()
 
     # Assignments.
 

@@ -17,6 +17,33 @@ from pulp_processor.dispatching.tables import PostgresTables
 from pulp_runtime.installation import UNSERVED_S
 
 
+class GatedDispatcher(Dispatcher):
+    """One that a test can keep from looking, so that several things happen between two looks."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._is_open, self._has_arrived = asyncio.Event(), asyncio.Event()
+        self._is_open.set()
+
+    async def shut(self) -> None:
+        """Returns when it has looked at everything so far, and looks no more."""
+        self._is_open.clear()
+        self._has_arrived.clear()
+        self._wake.set()
+        await self._has_arrived.wait()
+
+    async def open(self, told: UUID) -> None:
+        """Let it look as soon as it was notified of this hold."""
+        while told not in self._released:  # noqa: ASYNC110  # nothing announces it
+            await asyncio.sleep(0.001)
+        self._is_open.set()
+
+    async def _pause(self, most_s: float | None) -> None:
+        await super()._pause(most_s)
+        self._has_arrived.set()
+        await self._is_open.wait()
+
+
 class RunningDispatcher:
     """A dispatcher with a log and a database; it runs from `start` to `stop`."""
 
@@ -32,7 +59,7 @@ class RunningDispatcher:
     ) -> None:
         self.ahead_s = 0.0
         """How much further its clock is than `clock_s`."""
-        self.dispatcher = Dispatcher(
+        self.dispatcher = GatedDispatcher(
             log,
             database,
             quotas=quotas or {},

@@ -139,7 +139,7 @@ select m.since, o.queue, o.operation
 -- end --
 -- Ends the claims of tasks that have succeeded; then those of the holds that have no claim left. Only the attempt
 -- itself can say that a task has succeeded, so its operation runs no more. Returns the epoch, if it is still this
--- dispatcher's, and the holds that have ended.
+-- dispatcher's, and the holds that have ended, also those that a worker has deleted after a failover.
 with elected as materialized (
     select epoch from dispatcher where epoch = %(epoch)s for share
 ), told as materialized (  -- else all tasks might be read that have succeeded, by the index of states
@@ -157,7 +157,11 @@ with elected as materialized (
                           and c.task_id <> all (array(select task_id from ended)))
  returning h.hold_id
 )
-select (select epoch from elected), array(select hold_id from empty);
+select (select epoch from elected), array(
+       select hold_id from empty
+        union all
+       select hold_id from unnest(%(hold_ids)s::uuid[]) as g (hold_id)
+        where not exists (select from holds h where h.hold_id = g.hold_id));
 
 -- forgotten --
 -- Holds without a claim whose notification was missed.

@@ -145,7 +145,7 @@ class Elected:
 
     async def look_for_forgotten(self) -> None:
         """End holds whose notification was missed. Raises `Deposed`."""
-        forgotten = await self._tables.forgotten()
+        forgotten = set(await self._tables.forgotten()).difference(self._emptied)
         if forgotten:
             await self._end(forgotten)
 
@@ -191,14 +191,10 @@ class Elected:
         assert facts.hold_id is not None
         if facts.task.task_id in self._succeeded:
             return  # known since the first reading
-        left = self._tasks_of.get(facts.hold_id)
-        if left is None:
+        if facts.hold_id not in self._tasks_of:
             raise Doubt("a claim has a hold that is not known")
-        left.discard(facts.task.task_id)
         self._succeeded.add(facts.task.task_id)
-        if not left:
-            self._emptied.append(facts.hold_id)
-            self._forget(facts.hold_id)
+        self._leave(facts.task.task_id, facts.hold_id)
 
     async def _end(self, hold_ids: Collection[UUID]) -> None:
         tasks = {task_id: hold_id for hold_id in hold_ids for task_id in self._tasks_of.get(hold_id, ())}
@@ -210,8 +206,16 @@ class Elected:
         for facts in found:
             hold_id = tasks[facts.task.task_id]
             if facts.hold_id != hold_id and hold_id in self._tasks_of:
-                self._tasks_of[hold_id].discard(facts.task.task_id)
+                self._leave(facts.task.task_id, hold_id)
         self._take(found)
+
+    def _leave(self, task_id: UUID, hold_id: UUID) -> None:
+        """The claim has ended, or does with the next write. So does the hold if it was its last one."""
+        left = self._tasks_of[hold_id]
+        left.discard(task_id)
+        if not left:
+            self._emptied.append(hold_id)
+            self._forget(hold_id)
 
     def _forget(self, hold_id: UUID) -> None:
         self.core.release(hold_id)
