@@ -287,13 +287,18 @@ def _places(
         return lambda: checked
     if isinstance(start, Cursor):
         start.check(info.topic_id, ends)
-        return lambda: start.positions
+        return lambda: _remaining(connection, info, start)
     if isinstance(start, datetime):
         since_ms = max(0, int(start.timestamp() * 1000))
         return lambda: admin.offsets_since(connection, topic, partitions, since_ms)
     if start == "now":
         return lambda: ends
     return lambda: admin.begin_offsets(connection, topic, partitions)
+
+
+def _remaining(connection: admin.Connection, info: admin.TopicInfo, start: Cursor) -> Mapping[int, int]:
+    start.check_begin(admin.begin_offsets(connection, info.name, info.partitions))
+    return start.positions
 
 
 def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) -> tuple[Kafka, str]:

@@ -30,6 +30,7 @@ from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admi
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, progress, started
 from tests.support.projection import execute
+from tests.support.retention import delete_records
 from tests.support.site import PASSWORD, V3
 
 FROM_THE_START = "?since=2000-01-01T00:00:00Z"
@@ -238,6 +239,8 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
     foreign = "A" * 22 + source.last_id[22:]
     behind = str(Cursor.parse(source.last_id)._replace(offsets=(0, 2, 0, 0)))  # the log ends at 1
     topic_id = admin.describe(streams.kafka, streams.topics.events).topic_id
+    cut_off = str(Cursor.parse(source.last_id)._replace(offsets=(0, 1, 1, 1)))
+    await asyncio.to_thread(delete_records, streams.kafka, streams.topics.events, {0: 1})  # all of this partition
     cases: list[tuple[str, dict[str, str], int]] = [
         ("since=yesterday", {}, 400),
         ("since=2026-11-24T12:00:00", {}, 400),
@@ -250,19 +253,26 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
         ("group=nonsense", {}, 400),
         ("names=nonsense", {}, 400),
         (f"since={behind}", {}, 410),
+        (f"since={cut_off}", {}, 410),
         ("", {"Last-Event-ID": "nonsense"}, 400),
         ("", {"Last-Event-ID": foreign}, 410),
         ("last_event_id=nonsense", {}, 400),
         ("", {"Last-Event-ID": old_id("another topic", [0] * PARTITIONS)}, 410),
         ("", {"Last-Event-ID": old_id(topic_id, [0] * (PARTITIONS + 1))}, 410),
         ("", {"Last-Event-ID": behind}, 410),
+        ("", {"Last-Event-ID": cut_off}, 410),
+        ("", {}, 410),  # the read model is empty, so the first event comes next
+        (f"last_event_id={cut_off}", {}, 410),
     ]
     async with streams.api.client() as client:
         for query, headers, status in cases:
             answer = await client.get(f"{V3}/events/?{query}", headers=headers)
             assert (answer.status_code, "detail" in answer.json()) == (status, True), (query, headers)
-        head = await client.head(f"{V3}/events/")
-        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        refused = await client.get(f"{V3}/events/?since={cut_off}")
+        assert refused.json()["detail"].startswith("event 0:0 comes next, and the log begins at 0:1: Kafka has deleted")
+        for since in (source.last_id, "beginning", "now", "2000-01-01T00:00:00Z"):  # nothing is missing after these
+            head = await client.head(f"{V3}/events/?since={since}")
+            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 
 
 async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: Streams) -> None:
