@@ -99,8 +99,8 @@ async def stream_events(
 
     `since` is `beginning`, `now`, a time with its zone (RFC 3339), or a cursor; `Last-Event-ID` resumes exactly. Only
     events that match all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each
-    may be repeated. Ends within 15 seconds if the user is removed or gets another role or password. With
-    `Accept-Encoding: gzip` it is compressed.
+    may be repeated. Ends within 15 seconds if the user is removed or gets another role or password, and if the token or
+    session ends. With `Accept-Encoding: gzip` it is compressed.
     """
     hub: Hub = request.app.state.hub
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
@@ -219,7 +219,10 @@ class _Validity:
             correlation_id=self._correlation_id,
         )
         name = self._principal.name
-        return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
+        return (
+            f"user {name} was removed, or has another role or password now, or the token or session has ended: the"
+            " stream has ended. Log in again"
+        )
 
 
 async def _not_cut_off(call: AuthenticatedCall, start: Cursor) -> Cursor:
