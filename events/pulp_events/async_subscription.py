@@ -23,6 +23,7 @@ class AsyncSubscription:
         self._begin = begin
         self._subscription: Subscription | None = None
         self._filling: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "subscription")
 
     @property
@@ -42,7 +43,7 @@ class AsyncSubscription:
 
     async def poll(self, timeout_s: float) -> Received | None:
         """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
-        begun = self._begun
+        begun = self._open
         if not begun._ready:
             # Shielded: a thread cannot be cancelled, and the next caller gets what it reads.
             filling = self._filling = self._filling or self._in_thread(begun._fill, timeout_s)
@@ -51,6 +52,8 @@ class AsyncSubscription:
             finally:
                 if filling.done() and self._filling is filling:
                     self._filling = None  # also after an error: the next call tries again
+            if self._closing is not None:
+                return None
         return begun._take()
 
     async def commit(self) -> None:
@@ -63,7 +66,17 @@ class AsyncSubscription:
         self._begun.stop()
 
     async def close(self) -> None:
-        """Close the connection; `cursor` and `positions` stay readable."""
+        """End every iteration and close the connection; `cursor` and `positions` stay readable. Closing again waits
+        until it is closed.
+        """
+        if self._closing is not None:
+            await asyncio.wait([self._closing])  # the first caller gets the error, if there is one
+            return
+        self._begun.stop()
+        self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)  # half closed, it could not be closed again
+
+    async def _close(self) -> None:
         try:
             await self._settled()
         finally:
@@ -73,7 +86,7 @@ class AsyncSubscription:
                 self._thread.shutdown(wait=False)
 
     async def __aiter__(self) -> AsyncIterator[Received]:
-        begun = self._begun
+        begun = self._open
         while not begun._is_over:
             received = await self.poll(_WAIT_S)
             if received is not None:
@@ -105,6 +118,12 @@ class AsyncSubscription:
         if self._subscription is None:
             raise RuntimeError("use the subscription in an `async with` statement")
         return self._subscription
+
+    @property
+    def _open(self) -> Subscription:
+        if self._closing is not None:
+            raise RuntimeError("the subscription is closed")
+        return self._begun
 
     async def _settled(self) -> None:
         """Wait until the thread is idle. The next caller gets what it read, or its error."""

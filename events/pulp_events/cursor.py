@@ -75,6 +75,16 @@ class Cursor(NamedTuple):
                     " Start from the beginning, from now or from a time"
                 )
 
+    def check_begin(self, begins: Mapping[int, int]) -> None:
+        """Raises `OffsetOutOfRange` if the log, which begins at these offsets, has lost records after the cursor."""
+        for partition, offset in enumerate(self.offsets):
+            if offset < begins[partition]:
+                raise OffsetOutOfRange(
+                    f"event {Position(partition, offset)} comes next, and the log begins at"
+                    f" {Position(partition, begins[partition])}: Kafka has deleted the events between, as it keeps them"
+                    " for a limited time. Start from the beginning, from now or from a time"
+                )
+
     def __str__(self) -> str:
         return ".".join((self.topic_id.translate(_TO_TEXT), *map(str, self.offsets)))
 

@@ -53,6 +53,7 @@ class Subscription:
         """What the reader has returned, and is not judged yet: the reader does not return it again."""
         self._ready: deque[tuple[int, int, Received | None]] = deque()
         self._stopping = threading.Event()
+        self._is_closed = False
         self._returned = 0
         self._last: tuple[int, int] | None = None
         source = connect(self)
@@ -81,6 +82,7 @@ class Subscription:
 
     def poll(self, timeout_s: float) -> Received | None:
         """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
+        self._need_open()
         if not self._ready:
             self._fill(timeout_s)
         return self._take()
@@ -100,8 +102,13 @@ class Subscription:
         self._stopping.set()
 
     def close(self) -> None:
-        """Close the connection; `positions` and `cursor` stay readable."""
-        self._reader.close()
+        """End the iteration and close the connection; `positions` and `cursor` stay readable. Closing again does
+        nothing.
+        """
+        self._stopping.set()
+        if not self._is_closed:
+            self._is_closed = True
+            self._reader.close()
 
     def _fill(self, timeout_s: float) -> None:
         """Wait for a page of records. After any error, `_take` repeats no record and skips none."""
@@ -151,7 +158,12 @@ class Subscription:
             return True
         return ends is not None and all(self._positions[partition] >= end for partition, end in ends.items())
 
+    def _need_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the subscription is closed")
+
     def __iter__(self) -> Iterator[Received]:
+        self._need_open()
         while not self._is_over:
             received = self.poll(_WAIT_S)
             if received is not None:
@@ -287,13 +299,18 @@ def _places(
         return lambda: checked
     if isinstance(start, Cursor):
         start.check(info.topic_id, ends)
-        return lambda: start.positions
+        return lambda: _remaining(connection, info, start)
     if isinstance(start, datetime):
         since_ms = max(0, int(start.timestamp() * 1000))
         return lambda: admin.offsets_since(connection, topic, partitions, since_ms)
     if start == "now":
         return lambda: ends
     return lambda: admin.begin_offsets(connection, topic, partitions)
+
+
+def _remaining(connection: admin.Connection, info: admin.TopicInfo, start: Cursor) -> Mapping[int, int]:
+    start.check_begin(admin.begin_offsets(connection, info.name, info.partitions))
+    return start.positions
 
 
 def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) -> tuple[Kafka, str]:

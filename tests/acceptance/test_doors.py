@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -24,8 +25,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from pulp_events import Cursor, Filter, Position, admin, subscribe, subscribe_async
+from pulp_events.codec import encode, key_of
+from pulp_events.events import Event
 from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog
+from pulp_events.reader import Record
 from pulp_events.topics import Topics
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_processor.delivering.deliverer import Deliverer
@@ -60,16 +64,20 @@ Door = Callable[[Site, Filter, str, int, int], tuple[list[Position], str]]
 events and the cursor."""
 
 
-def by_subscription(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
-    with subscribe(site.kafka, prefix=site.prefix, since=since, filter=wanted, follow=False) as events:
+def by_subscription(
+    site: Site, wanted: Filter, since: str, take: int, left: int, *, follow: bool = False
+) -> tuple[list[Position], str]:
+    with subscribe(site.kafka, prefix=site.prefix, since=since, filter=wanted, follow=follow) as events:
         found = [received.position for received in islice(events, min(take, left))]
         return found, str(events.cursor)
 
 
-def by_async_subscription(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
+def by_async_subscription(
+    site: Site, wanted: Filter, since: str, take: int, left: int, *, follow: bool = False
+) -> tuple[list[Position], str]:
     async def read() -> tuple[list[Position], str]:
         found: list[Position] = []
-        async with subscribe_async(site.kafka, prefix=site.prefix, since=since, filter=wanted, follow=False) as events:
+        async with subscribe_async(site.kafka, prefix=site.prefix, since=since, filter=wanted, follow=follow) as events:
             async for received in events:
                 found.append(received.position)
                 if len(found) == min(take, left):
@@ -112,6 +120,7 @@ def by_stream(site: Site, wanted: Filter, since: str, take: int, left: int) -> t
     query = {
         "since": "beginning",
         "type": wanted.types,
+        "task": list(map(str, wanted.tasks)),
         "operation": wanted.operations,
         "resource": wanted.resources,
         "actor": wanted.actors,
@@ -134,6 +143,7 @@ def by_stream(site: Site, wanted: Filter, since: str, take: int, left: int) -> t
 def by_command(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
     options = [
         *(text for name in wanted.types for text in ("--type", name)),
+        *(text for task in wanted.tasks for text in ("--task", str(task))),
         *(text for name in wanted.operations for text in ("--operation", name)),
         *(text for name in wanted.resources for text in ("--resource", name)),
         *(text for name in wanted.actors for text in ("--actor", name)),
@@ -290,9 +300,54 @@ async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
         def visits(names: Sequence[str], most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
             return st.lists(st.tuples(st.sampled_from(names), cuts), min_size=1, max_size=most)
 
-        for door, examples in (("subscription", 6), ("async", 4), ("kafka", 4), ("stream", 8)):
+        for door, examples, most in (
+            ("subscription", 6, 6),
+            ("async", 4, 6),
+            ("kafka", 4, 6),
+            ("stream", 8, 6),
+            ("command", 2, 2),
+        ):
             print(f"door: {door}")
-            await holds(examples, is_the_log, filters, visits([door], 6))
+            await holds(examples, is_the_log, filters, visits([door], most))
         await holds(4, is_the_log, filters, visits(sorted(DOORS), 3))
         await holds(4, comes_by_webhook, filters, st.lists(cuts, max_size=4), st.lists(st.booleans(), max_size=40))
     await log.close()
+
+
+async def test_subscriptions_that_are_cut_while_events_arrive_give_the_filtered_log(
+    backend: Backend, topics: Topics, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("TEST_SEED", random.randrange(10**6)))
+    print(f"seed {seed}: TEST_SEED={seed} repeats it")
+    chance, story = random.Random(seed), busy(seed, PARTITIONS)
+    records, site = planned(story), Site(backend.kafka, topics.events.removesuffix(".events"), "", tmp_path)
+    doors = [partial(by_subscription, follow=True), partial(by_async_subscription, follow=True)]
+    log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
+
+    async def write() -> None:
+        for start in range(0, len(story), 5):
+            await append_all(log, story[start : start + 5])
+            await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(LIMIT_S * 2), asyncio.TaskGroup() as group:
+        group.create_task(write())
+        following = []
+        for wanted in chance.sample(FILTERS, 4):
+            expected = filtered(records, wanted)
+            visits = [(chance.choice(doors), chance.randrange(1, 25)) for _ in range(6)]
+            found = asyncio.to_thread(followed, site, wanted, visits, sum(map(len, expected.values())))
+            following.append((expected, group.create_task(found)))
+    for expected, each in following:
+        came = by_partition(each.result())
+        assert {partition: came.get(partition, []) for partition in expected} == expected
+    await log.close()
+
+
+def planned(story: Sequence[tuple[Event, int]]) -> list[Record]:
+    """The records that these events will be in an empty log."""
+    offsets: Counter[int] = Counter()
+    found = []
+    for event, partition in story:
+        found.append(Record(partition, offsets[partition], 0, key_of(event.task_id), encode(event)))
+        offsets[partition] += 1
+    return found

@@ -7,14 +7,15 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from pulp_events.events import Event
+from pulp_events.codec import key_of
+from pulp_events.events import Event, Unparking
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import LIMIT_S, ApiProcess, add_admin, api_process
 from tests.support.backends import Backend
-from tests.support.events import accepted, finished, progress, started
+from tests.support.events import accepted, finished, progress, started, unparked
 from tests.support.projection import project, settings_of
 from tests.support.site import V3
 
@@ -27,6 +28,10 @@ class Place:
 
     def __init__(self, backend: Backend, database: str, topics: Topics, log: KafkaLog, api: ApiProcess) -> None:
         self._settings, self._log, self.api = settings_of(backend.kafka, database, topics), log, api
+
+    async def is_written(self, value: bytes) -> None:
+        """A record about the task."""
+        await self._log.append_record(self._log.topic, key_of(TASK), value, 1)
 
     async def happens(self, *events: Event) -> None:
         for event in events:
@@ -62,6 +67,21 @@ async def test_the_answer_comes_with_the_end_and_not_before(place: Place) -> Non
         assert (answer.status_code, answer.json()["state"]) == (200, "completed")
         again = await client.get(f"{PATH}?wait=60s")  # it has ended already
         assert again.json()["state"] == "completed"
+
+
+async def test_an_end_that_was_held_until_its_task_was_unparked(place: Place) -> None:
+    """A record that is no event parks the task, so that its end waits."""
+    async with asyncio.timeout(LIMIT_S), place.api.client() as client:
+        waiting = [await asked(client, "wait=60s&until=final") for _ in range(2)]
+        while (await client.get(f"{PATH}?wait=1ms")).status_code != 429:
+            pass  # until both wait: no more are allowed
+        await place.is_written(b"no event")
+        await place.happens(finished(TASK))
+        assert (await client.get(PATH)).json()["state"] == "running"
+        await place.happens(unparked(TASK, offset=2, action=Unparking.DISCARD))
+        async with asyncio.timeout(LIMIT_S / 3):
+            answers = await asyncio.gather(*waiting)
+        assert [answer.json()["state"] for answer in answers] == ["completed"] * 2
 
 
 async def test_the_next_change(place: Place) -> None:

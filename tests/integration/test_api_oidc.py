@@ -329,7 +329,14 @@ async def test_an_open_stream_ends_with_the_token(api: Site, idp: Issuer, monkey
     principal = await gate.enter(idp.token())
     assert await gate.authenticator.still_valid(principal)
     assert gate.authenticator._oidc is not None
-    monkeypatch.setattr(gate.authenticator._oidc, "_now", lambda: time.time() + 60)
+    with monkeypatch.context() as later:
+        later.setattr(gate.authenticator._oidc, "_now", lambda: time.time() + 60)
+        assert not await gate.authenticator.still_valid(principal)
+    gate.clock.now += 5
+    assert await gate.authenticator.still_valid(principal)
+    await api.execute("update users set issuer = null, password_hash = 'x' where name = 'jo'")  # somebody else now
+    assert not await gate.authenticator.still_valid(principal)
+    await api.execute("delete from users where name = 'jo'")
     assert not await gate.authenticator.still_valid(principal)
 
 

@@ -4,10 +4,13 @@ import asyncio
 import gzip
 import json
 import random
+import time
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -29,7 +32,9 @@ from tests.conftest import PARTITIONS
 from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, progress, started
+from tests.support.issuer import AUDIENCE, Issuer, issuer
 from tests.support.projection import execute
+from tests.support.retention import delete_records
 from tests.support.site import PASSWORD, V3
 
 FROM_THE_START = "?since=2000-01-01T00:00:00Z"
@@ -238,6 +243,8 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
     foreign = "A" * 22 + source.last_id[22:]
     behind = str(Cursor.parse(source.last_id)._replace(offsets=(0, 2, 0, 0)))  # the log ends at 1
     topic_id = admin.describe(streams.kafka, streams.topics.events).topic_id
+    cut_off = str(Cursor.parse(source.last_id)._replace(offsets=(0, 1, 1, 1)))
+    await asyncio.to_thread(delete_records, streams.kafka, streams.topics.events, {0: 1})  # all of this partition
     cases: list[tuple[str, dict[str, str], int]] = [
         ("since=yesterday", {}, 400),
         ("since=2026-11-24T12:00:00", {}, 400),
@@ -250,19 +257,26 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
         ("group=nonsense", {}, 400),
         ("names=nonsense", {}, 400),
         (f"since={behind}", {}, 410),
+        (f"since={cut_off}", {}, 410),
         ("", {"Last-Event-ID": "nonsense"}, 400),
         ("", {"Last-Event-ID": foreign}, 410),
         ("last_event_id=nonsense", {}, 400),
         ("", {"Last-Event-ID": old_id("another topic", [0] * PARTITIONS)}, 410),
         ("", {"Last-Event-ID": old_id(topic_id, [0] * (PARTITIONS + 1))}, 410),
         ("", {"Last-Event-ID": behind}, 410),
+        ("", {"Last-Event-ID": cut_off}, 410),
+        ("", {}, 410),  # the read model is empty, so the first event comes next
+        (f"last_event_id={cut_off}", {}, 410),
     ]
     async with streams.api.client() as client:
         for query, headers, status in cases:
             answer = await client.get(f"{V3}/events/?{query}", headers=headers)
             assert (answer.status_code, "detail" in answer.json()) == (status, True), (query, headers)
-        head = await client.head(f"{V3}/events/")
-        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        refused = await client.get(f"{V3}/events/?since={cut_off}")
+        assert refused.json()["detail"].startswith("event 0:0 comes next, and the log begins at 0:1: Kafka has deleted")
+        for since in (source.last_id, "beginning", "now", "2000-01-01T00:00:00Z"):  # nothing is missing after these
+            head = await client.head(f"{V3}/events/?since={since}")
+            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 
 
 async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: Streams) -> None:
@@ -333,6 +347,94 @@ async def test_a_stream_ends_once_its_user_may_not_have_it(
     assert told in last
     async with streams.api.client() as client, client.stream("GET", f"{V3}/events/") as other:
         assert other.status_code == 200  # all other streams go on
+
+
+class Logins:
+    """An API that knows an issuer and believes a proxy on this machine, with users whose names begin with `jo`."""
+
+    def __init__(self, api: ApiProcess, database: str, idp: Issuer) -> None:
+        self._api, self._database, self._idp = api, database, idp
+
+    def client(self, **more: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self._api.url, timeout=LIMIT_S, trust_env=False, **more)
+
+    async def by_token(self, name: str) -> httpx.AsyncClient:
+        await add(self._database, name, Role.VIEWER)
+        async with self.client(auth=(name, PASSWORD)) as client:
+            made = (await client.post(f"{V3}/tokens/", json={"name": "ci"})).json()
+        return self.client(headers={"Authorization": f"Bearer {made['token']}"})
+
+    async def by_session(self, name: str) -> httpx.AsyncClient:
+        await add(self._database, name, Role.VIEWER)
+        client = self.client()
+        assert (await client.post(f"{V3}/login/", auth=(name, PASSWORD))).status_code == 201
+        return client
+
+    async def by_issuer(self, name: str, lasts_s: int = 600) -> httpx.AsyncClient:
+        token = self._idp.token(sub=name, exp=int(time.time()) + lasts_s)
+        return self.client(headers={"Authorization": f"Bearer {token}"})
+
+    async def by_proxy(self, name: str) -> httpx.AsyncClient:
+        await add(self._database, name, Role.VIEWER)
+        return self.client(headers={"X-Remote-User": name})
+
+
+async def test_a_stream_ends_with_its_login_however_its_user_logged_in(
+    backend: Backend, database: str, topics: Topics, tmp_path: Path
+) -> None:
+    """All at once, since each waits until the rights are looked at again."""
+    await add_admin(database)
+    begun: dict[str, asyncio.Event] = {}
+
+    async def last_of(name: str, client: httpx.AsyncClient) -> str:
+        """The end of a stream that the server has ended."""
+        async with client.stream("GET", f"{V3}/events/") as answer:
+            assert answer.status_code == 200, await answer.aread()
+            data = b""
+            async for piece in answer.aiter_bytes():
+                begun[name].set()
+                data = (data + piece)[-2000:]
+        return data.rpartition(b"event: failure")[2].decode()
+
+    with issuer() as idp:
+        settings = {
+            "PULP_OIDC_ISSUER": idp.url,
+            "PULP_OIDC_AUDIENCE": AUDIENCE,
+            "PULP_OIDC_ROLES": "pulp-users=viewer",
+            "PULP_OIDC_SKEW_S": "0",
+            "PULP_API_REMOTE_USER_HEADER": "X-Remote-User",
+            "PULP_API_REMOTE_USER_PROXIES": "127.0.0.1",
+        }
+        async with api_process(backend.kafka, database, topics, tmp_path, settings=settings) as api:
+            logins = Logins(api, database, idp)
+            clients: dict[str, httpx.AsyncClient] = {}
+            for way in (logins.by_token, logins.by_session, logins.by_issuer, logins.by_proxy):
+                for name in (f"jo-{way.__name__}-removed", f"kim-{way.__name__}"):
+                    clients[name] = await way(name)
+            clients["jo-token-revoked"] = await logins.by_token("jo-token-revoked")
+            clients["jo-session-over"] = await logins.by_session("jo-session-over")
+            clients["jo-jwt-expired"] = await logins.by_issuer("jo-jwt-expired", lasts_s=15)
+            begun |= {name: asyncio.Event() for name in clients}
+            async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+                for client in clients.values():
+                    stack.push_async_callback(client.aclose)
+                ends = {name: asyncio.create_task(last_of(name, client)) for name, client in clients.items()}
+                for end in ends.values():
+                    stack.callback(end.cancel)
+                await asyncio.gather(*(each.wait() for each in begun.values()))
+                await execute(database, "delete from users where right(name, 8) = '-removed'")
+                revoked = clients["jo-token-revoked"]
+                [token] = (await revoked.get(f"{V3}/tokens/")).json()["results"]
+                assert (await revoked.delete(token["pulp_href"])).status_code == 200
+                over = clients["jo-session-over"]
+                csrf = {"X-CSRFToken": over.cookies["csrftoken"]}
+                assert (await over.delete(f"{V3}/login/", headers=csrf)).status_code == 204
+                for name, end in ends.items():
+                    if name.startswith("jo"):
+                        assert f"user {name} was removed, or" in await end
+                assert [name for name, end in ends.items() if not end.done()] == [
+                    name for name in clients if name.startswith("kim")
+                ]
 
 
 async def add(database: str, name: str, role: Role) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 from pulp_events import Event, Outcome, Received, Resource, Subscription, UnknownEvent, subscribe
 from pulp_events.admin import describe
 from pulp_events.codec import encode
@@ -22,6 +21,7 @@ from pulp_events.topics import Topics
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.events import TASK, accepted, cancel_requested, finished, progress, started
+from tests.support.retention import delete_records
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber.py"
 OTHER = UUID("aaaaaaaa-0000-4000-8000-000000000001")
@@ -53,14 +53,6 @@ def write_raw(kafka: str, topic: str, partition: int, *values: tuple[bytes | Non
     for key, value in values:
         producer.produce(topic, key=key, value=value, partition=partition)
     assert producer.flush(30) == 0
-
-
-def delete_records(kafka: str, topic: str, before: dict[int, int]) -> None:
-    """What retention does: everything before these offsets is gone."""
-    client = AdminClient({"bootstrap.servers": kafka})  # its futures never end when it is let go
-    futures = client.delete_records([TopicPartition(topic, partition, offset) for partition, offset in before.items()])
-    for future in futures.values():
-        future.result(30)
 
 
 async def test_all_events_from_the_start_with_their_positions(log: KafkaLog, backend: Backend, prefix: str) -> None:

@@ -1,16 +1,20 @@
 """Filters, cursors, asyncio and consumer groups of `subscribe`, on a real Kafka."""
 
 import asyncio
+import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from itertools import islice
+from random import Random
+from uuid import uuid4
 
 import pytest
 from pulp_events import Cursor, Filter, Position, Subscription, subscribe, subscribe_async
 from pulp_events import look_back as looking_back
 from pulp_events.admin import describe, end_offsets
-from pulp_events.errors import BadInput, TopicMismatch
+from pulp_events.async_subscription import AsyncSubscription
+from pulp_events.errors import BadInput, OffsetOutOfRange, TopicMismatch
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 
@@ -19,6 +23,7 @@ from tests.support.backends import Backend
 from tests.support.events import accepted, started
 from tests.support.filtered_log import FILTERS, busy, by_partition, filtered, records_of
 from tests.support.projection import append_all
+from tests.support.retention import delete_records
 
 LIMIT_S = 60
 
@@ -75,6 +80,9 @@ async def test_since_takes_every_form(log: KafkaLog, backend: Backend, prefix: s
         subscribe(backend.kafka, prefix=prefix, since=foreign)
     with pytest.raises(BadInput, match="expected is beginning, now, a time"):
         subscribe(backend.kafka, prefix=prefix, since="yesterday")
+    delete_records(backend.kafka, f"{prefix}.events", {0: 2})
+    with pytest.raises(OffsetOutOfRange, match=r"event 0:1 comes next, and the log begins at 0:2: .* Start from"):
+        subscribe(backend.kafka, prefix=prefix, since=place)
 
 
 async def test_what_a_subscription_and_an_event_say_of_themselves(log: KafkaLog, backend: Backend, prefix: str) -> None:
@@ -136,6 +144,50 @@ async def test_async_iteration_stops_cleanly_and_its_errors_come_out(
                 pass
 
 
+async def test_closing_ends_the_iteration_and_twice_is_harmless(log: KafkaLog, backend: Backend, prefix: str) -> None:
+    places = [await log.append(accepted(), 0) for _ in range(3)]
+    for group in (None, f"{prefix}-group"):
+        found: list[Position] = []
+        with subscribe(backend.kafka, prefix=prefix, group=group) as events:
+            for received in events:
+                found.append(received.position)
+                if len(found) == 2:
+                    events.close()
+        events.close()
+        assert found == places[:2]
+        assert group or events.positions[0] == 2  # a member that has left a group has no partition
+        with pytest.raises(RuntimeError, match="the subscription is closed"):
+            list(events)
+        with pytest.raises(RuntimeError, match="the subscription is closed"):
+            events.poll(0)
+
+
+async def test_closing_while_other_tasks_wait_ends_their_iterations(
+    log: KafkaLog, backend: Backend, prefix: str
+) -> None:
+    place = await log.append(accepted(), 0)
+    for group in (None, f"{prefix}-group"):
+        came = asyncio.Event()
+        async with asyncio.timeout(LIMIT_S), subscribe_async(backend.kafka, prefix=prefix, group=group) as events:
+
+            async def follow(into: AsyncSubscription = events, some: asyncio.Event = came) -> list[Position]:
+                found: list[Position] = []
+                async for received in into:
+                    found.append(received.position)
+                    some.set()
+                return found
+
+            following = [asyncio.create_task(follow()) for _ in range(2)]
+            await came.wait()
+            await asyncio.gather(events.close(), events.close())
+            found = [each for part in await asyncio.gather(*following) for each in part]
+            await events.close()
+        assert found == [place]
+        assert group or events.positions[0] == 1
+        with pytest.raises(RuntimeError, match="the subscription is closed"):
+            await events.poll(0)
+
+
 def taken(events: Subscription, count: int) -> list[Position]:
     """This many events, each marked as done."""
     found: list[Position] = []
@@ -148,33 +200,72 @@ def taken(events: Subscription, count: int) -> list[Position]:
     return found
 
 
-async def test_members_of_a_group_share_the_events(
-    log: KafkaLog, backend: Backend, prefix: str, topics: Topics
-) -> None:
-    await append_all(log, busy(13, PARTITIONS))
-    wanted = Filter(operations=("sync", "publish"))
-    expected = filtered(records_of(backend.kafka, topics.events, PARTITIONS), wanted)
-    count = sum(map(len, expected.values()))
+class Members:
+    """Members of one group, each in its own thread, that come and go."""
 
-    def member(found: list[Position], stop: threading.Event) -> None:
-        with subscribe(backend.kafka, prefix=prefix, group=f"{prefix}-group", filter=wanted) as events:
-            while not stop.is_set():
+    def __init__(self, join: Callable[[], Subscription]) -> None:
+        self._join = join
+        self.stop = threading.Event()
+        self.came: list[Position] = []
+        """The events in the order in which members got them."""
+        self.left, self.failed = 0, 0
+
+    def stays(self) -> None:
+        """One that takes events until the end."""
+        self._take(None)
+
+    def comes_and_goes(self, random: Random) -> None:
+        """Again and again one that takes some events; half of them fail while they handle their last one."""
+        while not self.stop.is_set():
+            try:
+                self._take(random.randrange(1, 40), fails=random.random() < 0.5)
+            except ZeroDivisionError:
+                self.failed += 1
+            self.left += 1
+
+    def _take(self, most: int | None, *, fails: bool = False) -> None:
+        taken = 0
+        with self._join() as events:
+            while taken != most and not self.stop.is_set():
                 received = events.poll(0.1)
                 if received is not None:
-                    found.append(received.position)
+                    self.came.append(received.position)
+                    taken += 1
+            if fails and taken == most:
+                raise ZeroDivisionError
 
-    stop, shares = threading.Event(), [[], []]  # type: tuple[threading.Event, list[list[Position]]]
-    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
-        for share in shares:
-            group.create_task(asyncio.to_thread(member, share, stop))
-        while len(set(shares[0]) | set(shares[1])) < count:  # noqa: ASYNC110  # threads cannot be waited for from here
+
+async def test_members_of_a_group_that_come_and_go_get_each_event_in_order(
+    log: KafkaLog, backend: Backend, prefix: str, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    seed = int(os.environ.get("TEST_SEED", Random().randrange(10**6)))
+    print(f"seed {seed}: TEST_SEED={seed} repeats it")
+    random, wanted = Random(seed), Filter(operations=("sync", "publish"))
+    members = Members(lambda: subscribe(backend.kafka, prefix=prefix, group=f"{prefix}-group", filter=wanted))
+    async with asyncio.timeout(LIMIT_S * 2), asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(members.stays))
+        for _ in range(2):
+            group.create_task(asyncio.to_thread(members.comes_and_goes, Random(random.random())))
+        while members.left < 5:
+            for partition in range(PARTITIONS):
+                task_id = uuid4()
+                await log.append(accepted(task_id, operation=random.choice(["sync", "publish", "copy"])), partition)
+                await log.append(started(task_id), partition)
             await asyncio.sleep(0.05)
-        stop.set()
-    came = by_partition(shares[0] + shares[1])
-    assert {each: sorted(set(came.get(each, []))) for each in expected} == expected
-    with subscribe(backend.kafka, prefix=prefix, group=f"{prefix}-group") as events:  # all of it is done
-        last = await log.append(accepted(), 0)
-        assert await asyncio.to_thread(taken, events, 1) == [last]
+        expected = filtered(records_of(backend.kafka, topics.events, PARTITIONS), wanted)
+        count = sum(map(len, expected.values()))
+        while len(set(members.came)) < count:  # noqa: ASYNC110  # threads cannot be waited for from here
+            await asyncio.sleep(0.05)
+        members.stop.set()
+    found = by_partition(members.came)
+    assert {each: list(dict.fromkeys(places)) for each, places in found.items()} == expected
+    last = await log.append(accepted(), 0)
+    with subscribe(backend.kafka, prefix=prefix, group=f"{prefix}-group", filter=wanted) as events:
+        while (place := (await asyncio.to_thread(taken, events, 1))[0]) != last:  # the failures at the very end
+            members.came.append(place)
+    assert set(members.came) == {place for places in expected.values() for place in places}
+    if "could not be committed" not in caplog.text:  # as happens if another member comes at the same moment
+        assert len(members.came) - count <= members.failed, "only what was not handled comes again"
 
 
 async def test_what_a_member_had_not_done_comes_again_and_nothing_else(

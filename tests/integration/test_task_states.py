@@ -1,10 +1,13 @@
 """The topic of states holds what each task is now, once it is projected: whatever was killed, frozen or exchanged."""
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -17,14 +20,16 @@ from pulp_events.topics import Topics
 from pulp_processor.publishing import publisher
 from pulp_processor.publishing.publisher import publish_page
 from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecord, start_over
+from pulp_processor.rebuilding import activation, history, rebuild
 from pulp_projections.connection import connect
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, progress, purged, started
+from tests.support.months import log_with_times
 from tests.support.processor_process import Installation, installation
 from tests.support.projection import append_all, execute, project, settings_of, stories
-from tests.support.records import PlainFold
+from tests.support.records import PlainFold, life
 from tests.support.truth import read_log
 
 Facts = dict[str, Any]
@@ -127,10 +132,13 @@ async def test_the_last_records_are_the_fold_of_the_log_wherever_publishers_were
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_PAGE_EVENTS", 7)
+    monkeypatch.setattr(publisher, "_PAGE_TASKS", 3)
     chance = random.Random(20261129)
     for seed in (1, 2, 3):
         await append_all(place.log, stories(seed, PARTITIONS, tasks=10, length=60))
         await place.projected()
+        if seed == 3:
+            await asyncio.to_thread(start_over, place.kafka, place.topics, PARTITIONS)
         for _ in range(4):
             log = place.opened()
             await place.publish(log, pages=chance.randrange(4))
@@ -211,6 +219,46 @@ async def test_it_starts_over_when_told_and_when_another_generation_is_active(pl
     again.close()
     first, *others = [value for _, _, value in records_in(place.kafka, place.topics.states)]
     assert others == [first, first]  # idempotent: the same bytes
+
+
+async def test_every_task_is_published_again_also_those_whose_events_are_all_detached(
+    backend: Backend, database: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    long_ago = now - timedelta(days=62)
+    old, old_and_purged, purged_later, new = (uuid4() for _ in range(4))
+    stories_and_times = [
+        *((each, long_ago) for each in [*life(old), *life(old_and_purged), purged(old_and_purged)]),
+        *((each, long_ago) for each in life(purged_later)),
+        *((each, now) for each in [purged(purged_later), *life(new)]),
+    ]
+    told = [(each, 1, time) for each, time in stories_and_times]
+    settings = await log_with_times(backend, database, topics, tmp_path / "archive", told)
+    ends = {partition: len(told) * (partition == 1) for partition in range(PARTITIONS)}
+    expected = folded(backend.kafka, topics, ends)
+    assert {*expected} == {str(old), str(new)}
+    this_month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert (await history.detach(settings, this_month)).detached
+    monkeypatch.setattr(publisher, "_PAGE_TASKS", 1)
+    place = Place(backend.kafka, database, topics)
+
+    async def published_one_page_at_a_time() -> list[tuple[int, bytes | None, bytes | None]]:
+        before = len(list(records_in(place.kafka, topics.states)))
+        for _ in range(7):  # each goes on where the one before it was cut off
+            log = place.opened()
+            await place.publish(log, pages=1)
+            log.close()
+        return list(records_in(place.kafka, topics.states))[before:]
+
+    first = await published_one_page_at_a_time()  # as into a topic that was created again
+    assert last_states(place.kafka, topics) == expected
+    assert len(first) == 4  # two states, and two tombstones
+    await asyncio.to_thread(start_over, place.kafka, topics, PARTITIONS)
+    assert await published_one_page_at_a_time() == first
+    await rebuild.start(settings)
+    await activation.activate(settings, unverified=True)
+    assert await published_one_page_at_a_time() == first
+    await place.log.close()
 
 
 @pytest.fixture

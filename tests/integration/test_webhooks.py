@@ -344,6 +344,10 @@ async def test_where_the_log_was_cut_it_is_parked_and_says_how_to_go_on(world: W
             "the log no longer holds the events that come next: Kafka keeps them for a limited time. Redeliver from"
             " what it has (--since beginning), or from now"
         )
+        again = {"since": shown["cursor"]}
+        cut_off = await world.api.as_user("jo").post(f"{made['pulp_href']}redeliver/", json=again)
+        assert cut_off.status_code == 400
+        assert cut_off.json()["since"][0].startswith("event 0:0 comes next, and the log begins at 0:2: Kafka")
         await world.ask(made, "redeliver/", since="beginning")
         await receiver.have(lambda: bool(receiver.taken))
     assert [each.event_id for each in receiver.taken] == ids[2:]

@@ -76,7 +76,7 @@ def busy(seed: int, partitions: int, *, tasks: int = 30) -> list[tuple[Event, in
 
 
 def _whole(random: Random, number: int) -> list[Event]:
-    task_id = UUID(int=random.getrandbits(128), version=4)
+    task_id = task_of(number)
     used = [
         Resource("repository", name, random.choice(list(Access))) for name in ("zoo", "farm") if random.random() < 0.5
     ]
@@ -93,6 +93,11 @@ def _whole(random: Random, number: int) -> list[Event]:
     return [first, started(task_id), *again, *steps, finished(task_id), *last]
 
 
+def task_of(number: int) -> UUID:
+    """The id of the task with this number in `busy`, whatever the seed."""
+    return UUID(int=0x7A5C << 64 | number, version=4)
+
+
 GROUPS = (UUID(int=71), UUID(int=72))
 FILTERS = (
     Filter(),
@@ -104,4 +109,6 @@ FILTERS = (
     Filter(groups=GROUPS[:1]),
     Filter(types=("purged",), operations=("sync", "copy")),
     Filter(operations=("nothing",)),
+    Filter(tasks=(task_of(5),)),
+    Filter(tasks=(task_of(3), task_of(8), UUID(int=1)), types=("progress", "finished")),
 )

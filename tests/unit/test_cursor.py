@@ -102,3 +102,12 @@ def test_where_to_begin() -> None:
 def test_where_nobody_can_begin(text: str) -> None:
     with pytest.raises(BadInput, match="since="):
         parse_start(text)
+
+
+@given(CURSORS, st.data())
+def test_one_that_the_log_has_lost_records_after_is_refused(cursor: Cursor, data: st.DataObject) -> None:
+    cursor.check_begin(cursor.positions)  # what comes next is the first record, or the partition is empty
+    cursor.check_begin({partition: data.draw(st.integers(0, each)) for partition, each in cursor.positions.items()})
+    partition = data.draw(st.integers(0, len(cursor.offsets) - 1))
+    with pytest.raises(OffsetOutOfRange, match=f"the log begins at {partition}:{cursor.offsets[partition] + 1}:"):
+        cursor.check_begin({**cursor.positions, partition: cursor.offsets[partition] + 1})

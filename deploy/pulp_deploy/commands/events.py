@@ -59,10 +59,16 @@ def events() -> None:
     metavar="WHEN",
     help=f"Where to start: beginning, now, a time ({FORMS}), or a cursor. Default: beginning.",
 )
-@click.option("--task", type=TaskIdType(), metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
 @click.option(
-    "--type", "types", multiple=True, metavar="TYPE", help="Such as finished. May be repeated, like the options below."
+    "--task",
+    "tasks",
+    type=TaskIdType(),
+    multiple=True,
+    metavar="ID",
+    shell_complete=task_ids,
+    help="Only events of this task. May be repeated, like the options below.",
 )
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Such as finished.")
 @click.option("--operation", "operations", multiple=True, metavar="NAME", help="Only tasks of this operation.")
 @click.option("--resource", "resources", multiple=True, metavar="TYPE:ID", help="Only tasks that use this resource.")
 @click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Only tasks that this user submitted.")
@@ -73,7 +79,7 @@ def events() -> None:
 @output_option
 def tail(
     since: "Start | None",
-    task: TaskId | None,
+    tasks: tuple[TaskId, ...],
     as_json: bool,
     no_follow: bool,
     data: Path | None,
@@ -87,15 +93,13 @@ def tail(
     """
     from pulp_events import subscribe
 
-    wanted = _filter(fields)
     target = Target.find(data)
-    task_id = None if task is None else _uuid(task, target)
+    wanted = _filter({**fields, "tasks": tuple(_uuid(task, target) for task in tasks)})
     with subscribe(
         target.need_kafka(),
         prefix=target.prefix,
         since=since,
         filter=wanted,
-        task_id=task_id,
         follow=not no_follow,
     ) as subscription:
         for received in subscription if no_follow else _followed(subscription):

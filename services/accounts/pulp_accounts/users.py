@@ -172,6 +172,12 @@ async def credentials(connection: AsyncConnection, name: str) -> Credentials | N
     return None if row is None else Credentials(row[0], row[1], Role(row[2]), row[3])
 
 
+async def issuer_of(connection: AsyncConnection, name: str) -> str | None:
+    """The issuer that vouches for the user; None for a user with a password, and for an unknown one."""
+    row = await (await connection.execute(_SQL["issuer"], {"name": name})).fetchone()
+    return None if row is None else row[0]
+
+
 async def vouch(
     connection: AsyncConnection, name: str, role: Role, issuer: str, *, is_login: bool = True
 ) -> What | None:

@@ -20,6 +20,7 @@ from pulp_api.pattern_searches import PatternSearches
 from pulp_api.purging import Purger
 from pulp_api.recent_writes import RecentWrites
 from pulp_api.settings import LISTED_S
+from pulp_api.streaming.first_offsets import FirstOffsets
 from pulp_api.submitting.personal import PersonalArguments
 from pulp_api.submitting.submitter import MAX_ARGUMENT_BYTES, Submitter
 from pulp_api.task_reader import TaskReader
@@ -56,6 +57,7 @@ class Service:
         self.connection = connections.connection
         self.pattern_searches = PatternSearches(self.connection)
         self.pages = Pages()
+        self.first_offsets = FirstOffsets(log)
         self.freshness = Freshness(log, positions, self.connection)
         self.writes = RecentWrites()
         self.archive = archive

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from pulp_accounts.users import Role
 from pulp_events.cursor import Cursor, parse_start
-from pulp_events.errors import BadInput, LogUnavailable, PulpError
+from pulp_events.errors import BadInput, LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.events import Name
 from pulp_events.filters import EVERYTHING, Filter
 from pulp_events.ids import new_id
@@ -239,9 +239,9 @@ class Subscriptions:
         if isinstance(start, Cursor):
             try:
                 start.check(self._topic_id, ends)
-            except PulpError as error:
+            except TopicMismatch as error:
                 raise BadSubscription("since", str(error)) from error
-            return Start(topic_id=start.topic_id, offsets=start.offsets)
+            return await self._remaining(start)
         if start == "now":
             found = ends
         else:
@@ -263,7 +263,16 @@ class Subscriptions:
         offsets = progress.offsets(len(ends))
         for task in parked:
             offsets[task.partition] = min(offsets[task.partition], task.offset)
-        return Start(topic_id=self._topic_id, offsets=tuple(offsets))
+        return await self._remaining(Cursor(self._topic_id, tuple(offsets)))
+
+    async def _remaining(self, start: Cursor) -> Start:
+        """Raises `BadSubscription` if the log has lost records after the cursor."""
+        begins = await self._tasks.offsets_since(0)
+        try:
+            start.check_begin(begins)
+        except OffsetOutOfRange as error:
+            raise BadSubscription("since", str(error)) from error
+        return Start(topic_id=start.topic_id, offsets=start.offsets)
 
     async def _append(
         self,

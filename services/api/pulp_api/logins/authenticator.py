@@ -79,7 +79,7 @@ class Authenticator:
             case Method.SESSION:
                 return await self.sessions.still_valid(principal)
             case Method.OIDC:
-                return self._oidc is not None and self._oidc.still_valid(principal)
+                return self._oidc is not None and await self._oidc.still_valid(principal)
             case Method.REMOTE_USER:
                 return await self._remote_users.still_valid(principal)
             case Method.BASIC:

@@ -13,6 +13,7 @@ from pulp_accounts.user_names import normal_name, objection_to
 from pulp_accounts.users import Role
 from pulp_events.audit import What
 from pulp_events.errors import BadInput
+from pulp_projections.away import AWAY
 
 from pulp_api.auditing.audit import Audit
 from pulp_api.logins.auth import AUDIT_AGAIN_S, TRUSTED_S, Connect, Method, Principal
@@ -103,10 +104,21 @@ class OidcLogins:
         self._known.put(digest, _Known(principal, now_s + TRUSTED_S, expires_at, audited_s))
         return principal
 
-    def still_valid(self, principal: Principal) -> bool:
-        """Whether the token has not expired; for connections that stay open."""
+    async def still_valid(self, principal: Principal) -> bool:
+        """Whether the token has not expired, and its user was not removed here; for connections that stay open.
+
+        It is True while Postgres is away. Who connects again with the token is added again, as in `principal`.
+        """
         known = self._known.get(principal.stamp)
-        return known is not None and known.expires_at > self._now()
+        if known is None or known.expires_at <= self._now():
+            return False
+        if known.ends_s > self._clock_s():
+            return True
+        try:
+            async with self._connect() as connection:
+                return await users.issuer_of(connection, principal.name) == self._settings.issuer
+        except AWAY:
+            return True
 
     async def _checked(self, token: str) -> Mapping[str, Any]:
         """The claims of a token that counts. Raises `Unauthenticated`, `IssuerAway`."""

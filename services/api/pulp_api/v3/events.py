@@ -56,6 +56,11 @@ PARAMETERS: Final = (
 _NAMES: Final = frozenset(parameter.name for parameter in PARAMETERS)
 
 
+async def stream_choice(request: Request) -> Choice:
+    """What the stream selects. Checked before Kafka is asked for anything."""
+    return choice_of(request.query_params)
+
+
 async def stream_start(
     call: Authenticated, request: Request, since: str | None = None, last_event_id: str | None = None
 ) -> Cursor:
@@ -70,7 +75,7 @@ async def stream_start(
     ends = await call.service.log.end_offsets()
     if cursor is not None:
         cursor.check(hub.topic_id, ends)
-        return cursor
+        return await _not_cut_off(call, cursor)
     if wanted == "now":
         return Cursor.at(hub.topic_id, ends)
     if wanted == "beginning":
@@ -80,24 +85,24 @@ async def stream_start(
     # Start where the read model is, so that a client which opens a stream and then reads a task misses nothing.
     shown = call.service.positions.current()
     start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
-    return Cursor.at(hub.topic_id, start)
+    return await _not_cut_off(call, Cursor.at(hub.topic_id, start))
 
 
 @router.get("/events/")
 async def stream_events(
     call: Authenticated,
     request: Request,
+    choice: Annotated[Choice, Depends(stream_choice)],
     start: Annotated[Cursor, Depends(stream_start)],
 ) -> Response:
     """Server-sent events: first those that reads do not show yet, or all from `since` on, and then new ones.
 
     `since` is `beginning`, `now`, a time with its zone (RFC 3339), or a cursor; `Last-Event-ID` resumes exactly. Only
     events that match all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each
-    may be repeated. Ends within 15 seconds if the user is removed or gets another role or password. With
-    `Accept-Encoding: gzip` it is compressed.
+    may be repeated. Ends within 15 seconds if the user is removed or gets another role or password, and if the token or
+    session ends. With `Accept-Encoding: gzip` it is compressed.
     """
     hub: Hub = request.app.state.hub
-    choice = choice_of(request.query_params)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
     direct: Direct | None = request.scope.get(DIRECT)
     outlet: StreamOutlet | None = None
@@ -214,7 +219,16 @@ class _Validity:
             correlation_id=self._correlation_id,
         )
         name = self._principal.name
-        return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
+        return (
+            f"user {name} was removed, or has another role or password now, or the token or session has ended: the"
+            " stream has ended. Log in again"
+        )
+
+
+async def _not_cut_off(call: AuthenticatedCall, start: Cursor) -> Cursor:
+    """A browser would repeat a stream that fails once it has begun, but not one that is refused."""
+    start.check_begin(await call.service.first_offsets.read())
+    return start
 
 
 def _group(text: str) -> UUID:

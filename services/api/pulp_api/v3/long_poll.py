@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Request
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput, LogError, ReadError
-from pulp_events.events import Finished
+from pulp_events.events import Finished, Unparked
 from pulp_events.filters import Filter
 from pulp_events.task import FINAL
 from pulp_projections.reading.queries import TaskRow
@@ -25,6 +25,8 @@ from pulp_api.v3.parameters import QueryParameter
 MOST_S: Final = 60
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})(ms|s|m)?", re.ASCII)
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_FINAL_TYPES: Final = (TYPES[Finished], TYPES[Unparked])
+"""An event that unparks a task may apply a `finished` that was held until then."""
 PARAMETERS: Final = (
     QueryParameter(
         "wait",
@@ -82,7 +84,7 @@ async def wait_as_asked(call: AuthenticatedCall, request: Request, task_id: UUID
 async def _over(call: AuthenticatedCall, before: TaskRow, until: str, start: list[int], direct: Direct | None) -> None:
     """Read the task again after each event that may have changed it, from these offsets on; until the client goes."""
     hub: Hub = call.request.app.state.hub
-    types = (TYPES[Finished],) if until == "final" else ()
+    types = _FINAL_TYPES if until == "final" else ()
     choice = Choice(Filter(tasks=(before.task_id,), types=types))
     async with aclosing(hub.items(start)) as items:
         async for item in items:

@@ -6,15 +6,18 @@ transaction with the published records, so a crash loses nothing and publishes n
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple, Never
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_events import admin
 from pulp_events.codec import key_of
 from pulp_events.errors import LogError, TopicMismatch
 from pulp_events.kafka import Servers
+from pulp_events.task import Task
 from pulp_events.task_states import encode_state
 from pulp_events.topics import Topics
 from pulp_projections.away import ANY, each_once, keep_trying
@@ -29,6 +32,8 @@ from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecor
 _SQL: Final = load("pulp_processor.publishing", "states.sql")
 _PERIOD_S: Final = 0.25
 _PAGE_EVENTS: Final = 2000
+_PAGE_TASKS: Final = 2000
+_BEFORE_ALL: Final = UUID(int=0)
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _log = logging.getLogger("pulp.states")
 
@@ -77,22 +82,58 @@ class StatePublisher:
 async def publish_page(connection: AsyncConnection, log: StateLog, places: dict[int, StatePlace]) -> bool:
     """Publish a page of each partition, and move the places on; False if there was nothing to do.
 
-    Raises `psycopg.Error`, `LogUnavailable`, `LogRefused`.
+    A partition without a place in the active generation gets all of its tasks, page by page, and then those that events
+    have changed meanwhile. Raises `psycopg.Error`, `LogUnavailable`, `LogRefused`.
     """
     generation = await active_generation(connection)
     if generation is None:
         return False
     positions: dict[int, int] = dict(await (await connection.execute(_SQL["positions"])).fetchall())
-    pages = list(_pages(positions, places, generation))
-    if not pages:
+    incomplete = _incomplete(positions, places, generation)
+    pages = [] if incomplete else list(_pages(positions, places))
+    if incomplete:
+        records, new = await _all_tasks(connection, incomplete)
+    elif pages:
+        records = [record for page in pages for record in await _changed(connection, page)]
+        new = {page.partition: StatePlace(page.end, generation) for page in pages}
+    else:
         return False
-    records = [record for page in pages for record in await _records(connection, page)]
     if await active_generation(connection) != generation:
         return True  # another generation was activated meanwhile, so the rows may be of either one
-    new = {page.partition: StatePlace(page.end, generation) for page in pages}
     await asyncio.to_thread(log.publish, records, new)
     places.update(new)
     return True
+
+
+def _incomplete(
+    positions: Mapping[int, int], places: Mapping[int, StatePlace], generation: int
+) -> dict[int, StatePlace]:
+    """The partitions of which not every task is published, with the places to go on from."""
+    found = {}
+    for partition, next_offset in positions.items():
+        place = places.get(partition)
+        if place is None or place.generation != generation:
+            found[partition] = StatePlace(next_offset, generation, _BEFORE_ALL)
+        elif place.after is not None:
+            found[partition] = place
+    return found
+
+
+async def _all_tasks(
+    connection: AsyncConnection, incomplete: Mapping[int, StatePlace]
+) -> tuple[list[StateRecord], dict[int, StatePlace]]:
+    """The next tasks of these partitions, and the places behind them.
+
+    They are read from the tasks and not by their events, since the events of detached months are not in the history.
+    """
+    after = min(place.after or _BEFORE_ALL for place in incomplete.values())
+    async with _one_snapshot(connection):
+        named = {"after": after, "most": _PAGE_TASKS}
+        task_ids = [row[0] for row in await (await connection.execute(_SQL["next"], named)).fetchall()]
+        tasks = await load_tasks(connection, task_ids) if task_ids else {}
+    reached = task_ids[-1] if len(task_ids) == _PAGE_TASKS else None
+    records = [_record(task) for task_id in task_ids if (task := tasks[task_id]).partition in incomplete]
+    return records, {partition: place._replace(after=reached) for partition, place in incomplete.items()}
 
 
 class _Page(NamedTuple):
@@ -105,23 +146,32 @@ class _Page(NamedTuple):
     """Whether more is not projected."""
 
 
-def _pages(positions: Mapping[int, int], places: Mapping[int, StatePlace], generation: int) -> Iterator[_Page]:
+def _pages(positions: Mapping[int, int], places: Mapping[int, StatePlace]) -> Iterator[_Page]:
     for partition, next_offset in positions.items():
         place = places.get(partition)
-        begin = 0 if place is None or place.generation != generation else place.next_offset
-        if begin < next_offset:
-            end = min(next_offset, begin + _PAGE_EVENTS)
-            yield _Page(partition, begin, end, is_last=end == next_offset)
+        if place is not None and place.next_offset < next_offset:
+            end = min(next_offset, place.next_offset + _PAGE_EVENTS)
+            yield _Page(partition, place.next_offset, end, is_last=end == next_offset)
 
 
-async def _records(connection: AsyncConnection, page: _Page) -> list[StateRecord]:
+async def _changed(connection: AsyncConnection, page: _Page) -> list[StateRecord]:
     """The tasks that the page's events have changed, as they are now; those that a later page has come with that."""
-    async with connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read")
+    async with _one_snapshot(connection):
         task_ids = [row[0] for row in await (await connection.execute(_SQL["changed"], page._asdict())).fetchall()]
         tasks = await load_tasks(connection, task_ids) if task_ids else {}
     return [
-        StateRecord(key_of(task.task_id), encode_state(task), page.partition)
+        _record(task)
         for task in sorted(tasks.values(), key=lambda task: task.offset)
         if page.is_last or task.offset < page.end
     ]
+
+
+def _record(task: Task) -> StateRecord:
+    return StateRecord(key_of(task.task_id), encode_state(task), task.partition)
+
+
+@asynccontextmanager
+async def _one_snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
+    async with connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read")
+        yield

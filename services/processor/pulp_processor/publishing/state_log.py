@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Self
+from uuid import UUID
 
 from confluent_kafka import (
     Consumer,
@@ -39,6 +40,21 @@ class StatePlace(NamedTuple):
     next_offset: int
     generation: int
     """The generation of the read model that they were read from."""
+    after: UUID | None = None
+    """Of the tasks that had changed before the position, those with greater ids are still to be published."""
+
+    def text(self) -> str:
+        """What Kafka keeps beside the position."""
+        return str(self.generation) if self.after is None else f"{self.generation} {self.after}"
+
+    @classmethod
+    def read(cls, next_offset: int, text: str) -> Self | None:
+        """The inverse of `text`; None for anything else, after which every task is published again."""
+        generation, _, after = text.partition(" ")
+        try:
+            return cls(next_offset, int(generation), UUID(after) if after else None)
+        except ValueError:
+            return None
 
 
 class StateLog:
@@ -86,11 +102,10 @@ class StateLog:
             found = connection.wait(futures[group], _TIMEOUT_S + 1).topic_partitions or []
         except (KafkaException, TimeoutError) as error:
             raise self._failed(error) from error
-        generations = {each.partition: each.metadata or "" for each in found}
         return {
-            each.partition: StatePlace(each.offset, int(generations[each.partition]))
+            each.partition: place
             for each in found
-            if each.offset >= 0 and generations[each.partition].isdecimal()
+            if each.offset >= 0 and (place := StatePlace.read(each.offset, each.metadata or "")) is not None
         }
 
     def publish(self, records: Iterable[StateRecord], places: Mapping[int, StatePlace]) -> None:
@@ -99,7 +114,7 @@ class StateLog:
         Raises `LogUnavailable`, `LogRefused`.
         """
         offsets = [
-            TopicPartition(self._topics.events, partition, place.next_offset, str(place.generation))
+            TopicPartition(self._topics.events, partition, place.next_offset, place.text())
             for partition, place in places.items()
         ]
         undelivered: list[KafkaError] = []
