@@ -143,6 +143,7 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     assert api.value("pulp_tasks_workers") == 1
     assert api.value("pulp_tasks_webhook_backlog_events", subscription="behind") >= sum(ends.values())
     assert api.value("pulp_tasks_webhook_backlog_seconds", subscription="behind") > 0
+    assert api.value("pulp_tasks_webhook_parked_tasks", subscription="behind") == 0
     assert api.values("pulp_tasks_worker_heartbeat_age_seconds", "worker").keys() == {"measured"}
     assert api.value("pulp_tasks_dispatching") == 1
     assert api.values("pulp_tasks_source_up", "source") == {"kafka": 1, "postgres": 1, "process": 1}

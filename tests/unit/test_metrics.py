@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from pulp_api.measuring import of_webhook
 from pulp_deploy.local.ports import free_ports
 from pulp_events.errors import EventTooLarge, LogUnavailable, SettingsError
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
 from pulp_events.task import Position
+from pulp_events.webhook import WebhookState
 from pulp_processor.consuming.lag import InHand, Lag
+from pulp_projections.webhooks.reading import WaitingDeliveries
 from pulp_runtime.telemetry import catalog
 from pulp_runtime.telemetry.catalog import EVERY_PROCESS, OF_PROCESS
 from pulp_runtime.telemetry.metered_log import MeteredTimedLog
@@ -152,6 +155,15 @@ async def test_every_metric_of_the_catalog_can_be_measured(process: str) -> None
     found = await shown(process, measure_all)
     wanted = {series for metric in (*EVERY_PROCESS, *OF_PROCESS[process]) for series in metric.series}
     assert wanted - {name for name, _, _ in found.samples} == set()
+
+
+def test_the_parked_tasks_of_a_subscription_are_measured_although_it_has_no_backlog() -> None:
+    found = of_webhook(WaitingDeliveries("chat", WebhookState.ACTIVE, None, 0, 0.0, 3))
+    assert {each.metric.name: (each.value, each.labels) for each in found} == {
+        "pulp_tasks_webhook_backlog_events": (0, ("chat",)),
+        "pulp_tasks_webhook_backlog_seconds": (0, ("chat",)),
+        "pulp_tasks_webhook_parked_tasks": (3, ("chat",)),
+    }
 
 
 def test_names_say_the_unit_and_every_metric_has_a_sentence() -> None:

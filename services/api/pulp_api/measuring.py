@@ -74,7 +74,7 @@ class Gauges:
             *_of_workers(online, now),
             Reading(catalog.DISPATCHING, float(dispatching)),
             Reading(catalog.OVERDUE, schedules.overdue),
-            *(reading for each in webhooks for reading in _of_webhook(each)),
+            *(reading for each in webhooks for reading in of_webhook(each)),
             Reading(catalog.DEAD_LETTERS, dead),
             Reading(catalog.PARKED, parked),
         ]
@@ -99,9 +99,11 @@ def _of_queue(row: QueueRow, now: datetime) -> Iterator[Reading]:
     yield Reading(catalog.OLDEST_WAIT, waited_s, label)
 
 
-def _of_webhook(each: WaitingDeliveries) -> Iterator[Reading]:
+def of_webhook(each: WaitingDeliveries) -> Iterator[Reading]:
+    """What waits for a subscription. Its parked tasks are apart: their events are no longer part of the backlog."""
     yield Reading(catalog.WEBHOOK_BACKLOG, each.events, (each.name,))
     yield Reading(catalog.WEBHOOK_BACKLOG_SECONDS, each.oldest_s, (each.name,))
+    yield Reading(catalog.WEBHOOK_PARKED, each.parked_tasks, (each.name,))
 
 
 def _of_workers(online: list[WorkerRow], now: datetime) -> Iterator[Reading]:

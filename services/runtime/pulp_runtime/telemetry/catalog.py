@@ -178,6 +178,12 @@ WEBHOOK_BACKLOG_SECONDS: Final = _gauge(
     "The age of the oldest of these events, by the brokers' clock; 0 if there is none.",
     "subscription",
 )
+WEBHOOK_PARKED: Final = _gauge(
+    "pulp_tasks_webhook_parked_tasks",
+    "Tasks whose events a subscription does not deliver before somebody asks for a redelivery: its endpoint refused one"
+    " too often.",
+    "subscription",
+)
 FINDINGS: Final = _gauge("pulp_tasks_findings", "Findings of the API's last check of the preconditions.", "severity")
 UNBLOCKED_QUEUE: Final = _gauge("tasks_unblocked_queue", "Pulp 3's name: runnable tasks of all queues.")
 LONGEST_UNBLOCKED: Final = _gauge(
@@ -208,6 +214,7 @@ API: Final = (
         OVERDUE,
         WEBHOOK_BACKLOG,
         WEBHOOK_BACKLOG_SECONDS,
+        WEBHOOK_PARKED,
         FINDINGS,
         UNBLOCKED_QUEUE,
         LONGEST_UNBLOCKED,
