@@ -153,4 +153,4 @@ def _line(line: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _what(row: Mapping[str, Any]) -> str:
-    return f"{row['name']} (passed over: nobody could run it)" if row["passed_over"] else str(row["name"])
+    return f"{row['name']} (later tasks do not wait for it)" if row["passed_over"] else str(row["name"])

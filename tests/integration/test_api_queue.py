@@ -271,3 +271,7 @@ async def test_nothing_runs_while_no_processor_dispatches(api: Site) -> None:
     await api.execute("update dispatcher set renewed_at = now() - interval '1 minute'")
     told = await get(api, f"tasks/{task_id}/why/")
     assert (told["reasons"][0]["reason"], told["reasons"][0]["advice"]) == ("no-dispatcher", "Start a processor.")
+    await api.execute("update dispatcher set renewed_at = 'infinity', settling_epoch = epoch")
+    told = await get(api, f"tasks/{task_id}/why/")
+    assert [each["reason"] for each in told["reasons"]] == ["dispatcher-settles"]
+    assert (await get(api, f"tasks/{task_id}/"))["waiting_for"]["reason"] == "dispatcher-settles"

@@ -98,7 +98,7 @@ class InLine(NamedTuple):
     is_exclusive: bool
     accepted_at: datetime
     is_passed_over: bool
-    """Later tasks do not wait for it, since nobody could run it for too long."""
+    """Later tasks do not wait for it: nobody could run it for too long, it is parked, or its next attempt is not due."""
 
 
 class Line(NamedTuple):
