@@ -226,7 +226,7 @@ class Dispatcher:
         while (awaited := await _awaited(tables, ends)) is not None:
             if self._clock_s() >= tell_at_s:
                 tell_at_s = self._clock_s() + _SELDOM_S
-                _log.info("elected, but assigning nothing yet: %s", awaited, extra={"epoch": tables.epoch})
+                _log.info("elected, but assigning nothing yet: %s", awaited)
             await asyncio.sleep(_SETTLING_S)
         await tables.settle()
 
