@@ -58,8 +58,9 @@ class Gauges:
         """Queues, workers, schedules, subscriptions and dead letters. Raises `psycopg.Error`."""
         unserved_s = self._service.unserved_s
         async with self._service.connection() as connection:
-            waiting = await queues(connection, unserved_s=unserved_s, running_of=self._quotas.running_of)
-            longest_s = await longest_unblocked_s(connection, unserved_s=unserved_s)
+            running_of = self._quotas.running_of
+            waiting = await queues(connection, unserved_s=unserved_s, running_of=running_of)
+            longest_s = await longest_unblocked_s(connection, unserved_s=unserved_s, running_of=running_of)
             online = (await workers(connection, [_ONLINE])).rows
             dispatcher = await dispatching(connection)
             schedules = await schedules_health(connection, late_s=LATE_S)
