@@ -161,6 +161,11 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     for task_id in (blocked, patient):
         await measured.client.patch(f"{V3}/tasks/{task_id}/", json={"state": "canceled"})
         await measured.until(task_id, "canceled")
+    processor = await measured.scrape("processor")
+    assert processor.value("pulp_tasks_append_seconds_count", type="finished") >= 1  # the reactor ends what only waits
+    failures = processor.values("pulp_tasks_append_failures_total", "type")
+    assert {"attempt-failed", "accepted", "schedule.due", "subscription.parked"} <= failures.keys()
+    assert set(failures.values()) == {0}
     await measured.client.request("HEAD", f"{V2}/tasks/")
     async with measured.client.stream("GET", f"{V3}/events/") as stream:
         assert stream.status_code == 200

@@ -34,9 +34,12 @@ SOURCE_UP: Final = _gauge(
     "Whether the process could read its gauges from a source (`kafka`, `postgres`, `process`); 0: they are missing.",
     "source",
 )
+
+# The API, the processors and the workers.
 APPEND_SECONDS: Final = _histogram(
     "pulp_tasks_append_seconds",
-    "From an append until Kafka acknowledged the event; `type` is such as `accepted`.",
+    "From an append until Kafka acknowledged the event; `type` is such as `accepted`, `schedule.due` or"
+    " `subscription.parked`.",
     "type",
 )
 APPEND_FAILURES: Final = _counter(
@@ -223,7 +226,7 @@ API: Final = (
 )
 PROCESSOR: Final = (
     *(LAG_EVENTS, LAG_SECONDS, DELAY_SECONDS, COMMIT_SECONDS, BATCH_EVENTS, PROJECTED, IGNORED, DEAD, READ_AGAIN),
-    *(ELECTED, CLAIM_SECONDS, WAIT_SECONDS),
+    *(ELECTED, CLAIM_SECONDS, WAIT_SECONDS, APPEND_SECONDS, APPEND_FAILURES),
 )
 WORKER: Final = (
     *(SLOTS, OPERATING, LEASE_LEFT, HEARTBEAT_SECONDS, HEARTBEATS_FAILED, LEASES_LOST),
