@@ -82,6 +82,9 @@ def _slots(workers: list[dict[str, Any]]) -> list[str]:
 def _dispatch(found: dict[str, Any]) -> list[str]:
     if found.get("dispatching") is not False:  # an older server does not say
         return []
+    if found.get("settling"):
+        what = "The processor that assigns tasks has just taken over: no task starts before it has caught up."
+        return wrap("Warning:   ", what)
     return wrap("Warning:   ", "No processor assigns tasks to workers: no task starts. Start pulp-tasks processor.")
 
 

@@ -52,6 +52,9 @@ def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | N
     has reached a limit: more workers would not help. Parked ones have a record that cannot be projected: `dead-letters
     list` shows which. Unserved ones are those that no live worker can run.
 
+    Later tasks on a resource do not wait for one that is passed over: nobody could run it for too long, it is parked,
+    or its next attempt is not due.
+
     With --as-of it shows what waited and ran then, from the events alone. They do not record which workers there were,
     their slots, or how many tasks a user could run, so runnable tasks may have waited for a limit, and none counts as
     unserved.
@@ -153,4 +156,4 @@ def _line(line: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _what(row: Mapping[str, Any]) -> str:
-    return f"{row['name']} (passed over: nobody could run it)" if row["passed_over"] else str(row["name"])
+    return f"{row['name']} (passed over)" if row["passed_over"] else str(row["name"])

@@ -148,11 +148,13 @@ def resume(app: App, name: str) -> None:
 def redeliver(app: App, name: str, since: str | None, is_sure: bool) -> None:
     """Deliver events again, from a place on, with the same ids.
 
-    A receiver recognises events that it has already by `webhook-id`. Parked events are delivered as well.
+    A receiver recognises events that it has already by `webhook-id`. Parked events are delivered as well. A
+    subscription that is paused or parked is resumed.
     """
     found = find_subscription(app.client, name)
+    resumes = "" if found["state"] == "active" else f" It is {found['state']}, and this resumes it."
     confirm(
-        f"Deliver all events again {'from the first parked one' if since is None else f'since {since}'}?",
+        f"Deliver all events again {'from the first parked one' if since is None else f'since {since}'}?{resumes}",
         is_sure=is_sure,
     )
     body = {} if since is None else {"since": since}

@@ -73,7 +73,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "subscriptions": {_PROCESSOR: "select, insert, update", _API: "select"},
     "subscription_events": {_PROCESSOR: "select, insert", _API: "select"},
     "subscription_secrets": {_PROCESSOR: "select, delete", _API: "insert"},  # nobody can ask the API for a secret again
-    "subscription_progress": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "subscription_progress": {_PROCESSOR: "select, insert, update, delete", _API: "select"},
     "subscription_cursors": {_PROCESSOR: "select, insert, update, delete", _API: "select"},
     "subscription_parked": {_PROCESSOR: "select, insert, delete", _API: "select"},
     "subscription_deliveries": {_PROCESSOR: "select, insert, update, delete", _API: "select"},

@@ -73,6 +73,16 @@ class Unserved(NamedTuple):
     until: datetime | None
 
 
+class Dispatching(NamedTuple):
+    """What the elected processor does; neither, if there is none."""
+
+    assigns: bool
+    """It assigns tasks to workers."""
+    settles: bool
+    """It has taken over, and assigns nothing before the projection has passed the log as of then, and workers have had
+    time to put back what a failover of Postgres lost."""
+
+
 class WorkerPage(NamedTuple):
     """One page of workers, and how many match in total."""
 
@@ -109,10 +119,10 @@ async def unserved(connection: AsyncConnection) -> list[Unserved]:
     return [Unserved(*row) for row in await _rows(connection, "unserved", {"most": _MOST_QUEUED})]
 
 
-async def is_dispatching(connection: AsyncConnection) -> bool:
+async def dispatching(connection: AsyncConnection) -> Dispatching:
     """Whether a processor assigns tasks to workers."""
-    [(found,)] = await _rows(connection, "is_dispatching", {"dispatcher_s": DISPATCHER_S})
-    return bool(found)
+    [(is_elected, is_settling)] = await _rows(connection, "dispatcher", {"dispatcher_s": DISPATCHER_S})
+    return Dispatching(is_elected and not is_settling, is_elected and is_settling)
 
 
 async def offers(connection: AsyncConnection) -> list[tuple[str, str]]:

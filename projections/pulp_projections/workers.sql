@@ -54,8 +54,11 @@ select u.queue, u.operation, u.tasks, l.name, l.until
         limit 1) l on true
  order by u.queue, u.operation
 
--- is_dispatching --
-select exists (select from dispatcher where renewed_at > now() - make_interval(secs => %(dispatcher_s)s))
+-- dispatcher --
+-- Whether one is elected, and whether that one assigns nothing yet.
+select coalesce(bool_or(renewed_at > now() - make_interval(secs => %(dispatcher_s)s)), false),
+       coalesce(bool_or(settling_epoch = epoch), false)
+  from dispatcher
 
 -- offers --
 select distinct queue, operation from offers

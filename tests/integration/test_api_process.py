@@ -84,6 +84,7 @@ async def test_postgres_away_while_it_runs(
             "lag": {"0": 0, "1": 0, "2": 0, "3": 0},
             "workers": {"live": 0, "slots": 0, "free": 0},
             "dispatching": False,  # no processor runs
+            "settling": False,
             "schedules": {"total": 0, "enabled": 0, "overdue": 0, "overdue_s": None},
         }
         assert (await client.get(f"{V3}/tasks/")).status_code == 200

@@ -184,6 +184,20 @@ async def test_tasks_above_the_limit_of_their_user_are_blocked(api: Site) -> Non
     assert (row["running"], row["runnable"], row["blocked"]) == (1, 2 + 1, 2)
 
 
+async def test_a_limit_leaves_room_for_tasks_that_a_worker_can_run_before_others(api: Site) -> None:
+    """Those are what the dispatcher assigns, whatever was accepted earlier or is more urgent."""
+    await api.add_user("jo", Role.SUBMITTER)
+    await api.execute("insert into quotas values ('jo', 'running=2')")
+    async with api.connect() as connection:
+        await add_worker(connection, "w1", slots=2)
+    tasks = [await api.task(queue="typo"), await api.task(queue="typo"), await api.task(), await api.task()]
+    await api.execute("update generation_1.tasks set created_by = 'user:jo'")
+    await api.execute(f"update generation_1.tasks set priority = 5 where task_id = '{tasks[1]}'")
+    told = {row["name"]: row for row in (await get(api, "queues/"))["results"]}
+    assert (told["default"]["runnable"], told["default"]["blocked"]) == (2, 0)
+    assert (told["typo"]["runnable"], told["typo"]["blocked"], told["typo"]["unserved"]) == (0, 2, 2)
+
+
 async def test_the_line_of_a_resource_has_who_holds_it_and_who_waits(api: Site) -> None:
     holder, second, third, *_ = await scene(api)
     line = await get(api, "resources/line/", resource="repository:zoo")
@@ -271,3 +285,7 @@ async def test_nothing_runs_while_no_processor_dispatches(api: Site) -> None:
     await api.execute("update dispatcher set renewed_at = now() - interval '1 minute'")
     told = await get(api, f"tasks/{task_id}/why/")
     assert (told["reasons"][0]["reason"], told["reasons"][0]["advice"]) == ("no-dispatcher", "Start a processor.")
+    await api.execute("update dispatcher set renewed_at = 'infinity', settling_epoch = epoch")
+    told = await get(api, f"tasks/{task_id}/why/")
+    assert [each["reason"] for each in told["reasons"]] == ["dispatcher-settles"]
+    assert (await get(api, f"tasks/{task_id}/"))["waiting_for"]["reason"] == "dispatcher-settles"

@@ -113,9 +113,26 @@ async def test_status_names_the_operations_that_only_stopped_workers_offered(api
 
 async def test_readyz_and_status_tell_whether_a_processor_dispatches(api: Site) -> None:
     assert (await get(api, "readyz/"))["dispatching"] is True
+    await api.execute("update dispatcher set settling_epoch = epoch")
+    for path in ("readyz/", "status/"):
+        told = await get(api, path)
+        assert (told["dispatching"], told["settling"]) == (False, True)
+    await api.execute("update dispatcher set epoch = epoch + 1")  # by a processor of the release before
+    assert (await get(api, "readyz/"))["dispatching"] is True
     await api.execute("update dispatcher set renewed_at = now() - interval '1 minute'")
     assert (await get(api, "readyz/"))["dispatching"] is False
     assert (await get(api, "status/"))["dispatching"] is False
+
+
+async def test_the_doctor_tells_that_a_processor_has_just_taken_over(api: Site) -> None:
+    async with api.connect() as connection:
+        await add_worker(api, "w1")
+        await api.execute("update dispatcher set settling_epoch = epoch")
+        assert await dispatch.look(connection) == []  # no task waits for it
+        await api.task()
+        [found] = await dispatch.look(connection)
+    assert (found.check, found.severity) == ("dispatch-settling", Severity.WARNING)
+    assert "has just taken over" in found.wrong
 
 
 async def test_the_doctor_tells_of_tasks_that_nothing_will_run(api: Site) -> None:

@@ -23,6 +23,7 @@ from pulp_events.reader import Record
 from pulp_events.task import Position
 from pulp_events.topics import Topics
 from pulp_events.webhook_codec import encode_webhook_event, webhook_key
+from pulp_events.webhook_events import SubscriptionRemoved
 from pulp_processor.dispatching.tables import PostgresTables
 from pulp_projections.connection import connect
 from pulp_projections.generations import install
@@ -42,7 +43,7 @@ from tests.support.pipeline import LIMIT_S, OPERATIONS
 from tests.support.postgres_relay import PostgresRelay
 from tests.support.processor_process import installation
 from tests.support.site import V3
-from tests.support.webhooks import SUBSCRIPTION, created
+from tests.support.webhooks import SUBSCRIPTION, created, webhook_event
 from tests.support.worker_process import WorkerProcess
 
 PASSWORD = "of no account"
@@ -214,7 +215,7 @@ async def test_a_processor_does_all_that_a_deliverer_asks_for(roles: Roles, owne
         taken = await delivering.take_over(connection, SUBSCRIPTION)
         await delivering.keep(connection, SUBSCRIPTION, taken.epoch, report)
         await delivering.prune(connection, SUBSCRIPTION, most=10)
-        assert await delivering.pending_tests(connection) == []
+        assert await delivering.pending_tests(connection, most_each=2) == []
         assert await delivering.origins_of(connection, [task_id]) == {}
         assert await delivering.with_roles(connection, "jo", [task_id]) == set()
         with pytest.raises(Superseded):
@@ -222,6 +223,13 @@ async def test_a_processor_does_all_that_a_deliverer_asks_for(roles: Roles, owne
     async with await as_role(roles, "api") as connection:
         [(parked, _, offset, _, _)] = await parked_tasks(connection, SUBSCRIPTION, most=None)
     assert (parked, offset) == (task_id, 0)
+    event = webhook_event(SubscriptionRemoved())
+    async with await as_role(roles, "processor") as connection:
+        projector = WebhookProjector(connection, "s")
+        await projector.locate(TopicRange("a", 0, 2))
+        await projector.project([Record(0, 1, 0, webhook_key(event), encode_webhook_event(event))])
+        with pytest.raises(Superseded):
+            await delivering.take_over(connection, SUBSCRIPTION)
 
 
 async def test_another_role_of_the_server_cannot_even_connect(roles: Roles, owner: AsyncConnection) -> None:

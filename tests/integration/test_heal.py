@@ -314,6 +314,7 @@ async def test_the_command_shows_heals_and_is_audited(
     assert healed.returncode == 0, healed.stderr
     assert json.loads(healed.stdout) == {
         **{"task_id": str(task_id), "generation": 1, "position": "1:18", "events": 6, "replaced": True},
+        "published": False,
         "differences": [{"table": "tasks", "key": [str(task_id)], "column": "worker", "live": "w9", "log": "w1"}],
     }
     again = pulp_tasks("rebuild", "--task", str(task_id), env=env)

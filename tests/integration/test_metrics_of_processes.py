@@ -143,6 +143,7 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     assert api.value("pulp_tasks_workers") == 1
     assert api.value("pulp_tasks_webhook_backlog_events", subscription="behind") >= sum(ends.values())
     assert api.value("pulp_tasks_webhook_backlog_seconds", subscription="behind") > 0
+    assert api.value("pulp_tasks_webhook_parked_tasks", subscription="behind") == 0
     assert api.values("pulp_tasks_worker_heartbeat_age_seconds", "worker").keys() == {"measured"}
     assert api.value("pulp_tasks_dispatching") == 1
     assert api.values("pulp_tasks_source_up", "source") == {"kafka": 1, "postgres": 1, "process": 1}
@@ -160,6 +161,11 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     for task_id in (blocked, patient):
         await measured.client.patch(f"{V3}/tasks/{task_id}/", json={"state": "canceled"})
         await measured.until(task_id, "canceled")
+    processor = await measured.scrape("processor")
+    assert processor.value("pulp_tasks_append_seconds_count", type="finished") >= 1  # the reactor ends what only waits
+    failures = processor.values("pulp_tasks_append_failures_total", "type")
+    assert {"attempt-failed", "accepted", "schedule.due", "subscription.parked"} <= failures.keys()
+    assert set(failures.values()) == {0}
     await measured.client.request("HEAD", f"{V2}/tasks/")
     async with measured.client.stream("GET", f"{V3}/events/") as stream:
         assert stream.status_code == 200

@@ -448,6 +448,10 @@ async def test_queues_and_lines_leave_a_parked_task_aside(api: ApiSite) -> None:
     assert {each: queue[each] for each in names} == {
         **{"waiting": 2, "runnable": 1, "blocked": 0, "parked": 1, "wanted_slots": 1},
     }
+    runnable = {"unblocked_at__isnull": "false", "state": "waiting"}
+    found = (await api.client.get(f"{V3}/tasks/", params=runnable)).json()["results"]
+    assert [row["pulp_href"] for row in found] == [f"{V3}/tasks/{second}/"]
+    assert (await api.client.get(f"{V3}/tasks/{first}/")).json()["unblocked_at"] is None
     waited_s = time.time() - (START_MS / 1000 + 3600)  # of the second one, which was accepted an hour later
     assert abs(queue["oldest_wait_seconds"] - waited_s) < 600
     assert isinstance(api.client._transport, httpx.ASGITransport)

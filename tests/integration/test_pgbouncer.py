@@ -68,6 +68,27 @@ async def test_a_pooler_that_lends_connections_between_transactions_is_refused(
             assert await cursor.fetchall() == [(0,)]
 
 
+async def test_a_pooler_is_refused_even_if_another_client_has_the_first_connection_meanwhile(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where many workers start together: the second client cannot get the connection that the first one had."""
+    async with (
+        pgbouncer(database, pool_mode="transaction", default_pool_size=9) as through,
+        await connect(through, "test") as connection,
+        await connect(through, "test") as busy,
+    ):
+
+        async def connect_after_another_has_begun(conninfo: str, name: str) -> psycopg.AsyncConnection:
+            await busy.execute("begin")
+            await busy.execute("select")
+            return await connect(conninfo, name)
+
+        monkeypatch.setattr(pooling, "connect", connect_after_another_has_begun)
+        [found] = await pooling.look(connection, through)
+        assert found.check == "database-pooler"
+        await busy.execute("rollback")
+
+
 async def test_neither_session_mode_nor_postgres_itself_is_refused(database: str, pooled: str) -> None:
     for conninfo in (database, pooled):
         async with await connect(conninfo, "test") as connection:

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from jsonschema import Draft202012Validator
 from pulp_events import schemas
+from pulp_events.codec import key_of
 from pulp_events.errors import LogUnavailable
 from pulp_events.log import KafkaLog
 from pulp_events.task_states import STATE_TYPE, TaskState, decode_state
@@ -25,6 +26,7 @@ from pulp_projections.connection import connect
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
+from tests.support.command import environment, pulp_tasks
 from tests.support.events import accepted, finished, progress, purged, started
 from tests.support.months import log_with_times
 from tests.support.processor_process import Installation, installation
@@ -259,6 +261,46 @@ async def test_every_task_is_published_again_also_those_whose_events_are_all_det
     await activation.activate(settings, unverified=True)
     assert await published_one_page_at_a_time() == first
     await place.log.close()
+
+
+async def test_a_healed_task_is_published_again(place: Place, tmp_path: Path) -> None:
+    """Its end is long published, so no later event would correct it."""
+    task_id = uuid4()
+    await append_all(place.log, [(each, 1) for each in (*life(task_id), *life(uuid4()))])
+    await place.projected()
+    right = folded(place.kafka, place.topics, await place.log.end_offsets())
+    await execute(
+        place.database,
+        "update generation_1.tasks set state = 'failed', partition = 2, version = version + 1 where task_id = %s",
+        [task_id],
+    )
+    at_work = place.opened()
+    await place.publish(at_work)
+    assert [
+        partition for partition, key, _ in records_in(place.kafka, place.topics.states) if key == key_of(task_id)
+    ] == [2]
+    env = environment(
+        tmp_path,
+        PULP_KAFKA=str(place.kafka),
+        PULP_POSTGRES=place.database,
+        PULP_TOPIC_PREFIX=place.topics.events.removesuffix(".events"),
+    )
+    healed = await asyncio.to_thread(pulp_tasks, "rebuild", "--task", str(task_id), env=env)
+    assert (healed.returncode, healed.stdout.splitlines()[-1]) == (0, "its state is published again"), healed.stderr
+    published = list(records_in(place.kafka, place.topics.states))
+    ours = {partition: value for partition, key, value in published if key == key_of(task_id)}
+    assert ours.pop(2) is None  # a tombstone where the damaged row belonged to
+    state = decode_state(key_of(task_id), ours.pop(1)).state
+    assert state is not None
+    assert facts_of(state) == right[str(task_id)]
+    with pytest.raises(LogUnavailable):  # what the publisher at work had read before comes too late
+        at_work.publish((), {1: StatePlace(1, 1)})
+    at_work.close()
+    again = place.opened()
+    written = len(list(records_in(place.kafka, place.topics.states)))
+    await place.publish(again)
+    again.close()
+    assert len(list(records_in(place.kafka, place.topics.states))) == written  # its place has not moved
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
+from pulp_accounts.users import Role
 from pulp_events.events import Access, Outcome, Resource, Retry
 from pulp_processor.dispatching.dispatch import Hold
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
@@ -19,7 +20,7 @@ from pulp_projections.reading.unblocked import longest_unblocked_s, unblocked_at
 from tests.support.assigned import assign
 from tests.support.dispatch_rules import Model
 from tests.support.events import attempt_failed, cancel_requested, finished, started
-from tests.support.site import START_MS, V3, Site
+from tests.support.site import START_MS, V3, Site, site
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
 UNSERVED_S = 1e9
@@ -244,6 +245,47 @@ async def test_as_of_a_time_it_is_told_only_if_it_had_come(api: Site) -> None:
     tasks = await line(api)
     assert (await get(api, f"tasks/{tasks[1]}/", as_of=time_of(5)))["unblocked_at"] is None
     assert (await get(api, f"tasks/{tasks[1]}/", as_of=time_of(6)))["unblocked_at"] == time_of(6)
+
+
+async def test_behind_a_task_that_nobody_could_run_it_is_no_earlier_than_that_was_passed_over(database: str) -> None:
+    async with site(database, unserved_s=300) as api:
+        await api.task("of-no-worker", resources=(ZOO,))
+        behind, partition, attempt_id = await api.task("b", resources=(ZOO,)), api.partition_of(uuid4(), ZOO), uuid4()
+        assert await told(api, behind) == time_of(301)  # the first was accepted at 1
+        assert await told(api, await api.task("c", resources=(Resource("repository", "bear"),))) == time_of(3)
+        api.log.next_at(START_MS + 400_000)
+        await api.add(started(behind, attempt_id=attempt_id), partition)
+        assert await told(api, behind) == time_of(301)
+        started_at = datetime.fromisoformat((await get(api, f"tasks/{behind}/"))["started_at"])
+        async with api.connect() as connection:  # as if it had been passed over later: not after the start
+            assert await unblocked_at(connection, [behind], unserved_s=1_000) == {behind: started_at}
+
+
+async def test_tasks_above_the_limit_of_their_user_are_not_those_that_are_runnable_longest(api: Site) -> None:
+    def running_of(_: str, own: str) -> int | None:
+        return int(own.removeprefix("running=")) if own else None
+
+    async def longest_since() -> datetime | None:
+        async with api.connect() as connection, connection.transaction():
+            [(now,)] = await (await connection.execute("select now()")).fetchall()
+            found_s = await longest_unblocked_s(connection, unserved_s=UNSERVED_S, running_of=running_of)
+        return None if found_s is None else now - timedelta(seconds=found_s)
+
+    def at(second: int) -> Any:
+        return pytest.approx(datetime.fromtimestamp(START_MS / 1000 + second, UTC), abs=timedelta(milliseconds=1))
+
+    await api.add_user("jo", Role.SUBMITTER)
+    await api.execute("insert into quotas values ('jo', 'running=1')")
+    first, urgent, _ = [await api.task(name) for name in "abc"]
+    await api.execute("update generation_1.tasks set created_by = 'user:jo'")
+    assert await longest_since() == at(1)
+    await api.execute(f"update generation_1.tasks set priority = 5 where task_id = '{urgent}'")
+    assert await longest_since() == at(2)  # the one that is next
+    async with api.connect() as connection:
+        await assign(connection, first)
+    assert await longest_since() is None
+    await api.task("of another user")
+    assert await longest_since() == at(4)
 
 
 SECOND_TRY = datetime.fromtimestamp(START_MS / 1000 + 3.5, UTC)

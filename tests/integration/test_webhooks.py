@@ -1,9 +1,10 @@
 """Subscriptions from the API to an endpoint, over real topics and a real Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Never
 from uuid import UUID
 
 import httpx
@@ -18,11 +19,13 @@ from pulp_events.codec import encode
 from pulp_events.events import Event, Resource
 from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog
-from pulp_events.reader import Reader
+from pulp_events.ordered_topic import OrderedReader
+from pulp_events.reader import Reader, Record
 from pulp_events.task import Position
 from pulp_events.topics import Topics
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_processor.delivering.deliverer import Deliverer
+from pulp_processor.delivering.sender import Sender
 from pulp_processor.delivering.settings import WebhookSettings
 from pulp_projections.connection import connect
 from pulp_projections.webhooks.projector import forget_webhooks
@@ -379,7 +382,9 @@ async def test_an_event_that_is_refused_parks_its_task_and_a_redelivery_brings_i
         assert parked["error"] == "the endpoint answered 422: it does not take this event"
         async with await connect(world.api.database, "test") as connection:
             [finding] = await deliveries.look(connection)
+            [waiting] = await waiting_deliveries(connection)
         assert (finding.check, finding.wrong.partition(",")[0]) == ("subscription-tasks-parked", "1 task is parked")
+        assert waiting.parked_tasks == 1
         takes_all = True
         assert (await world.ask(made, "redeliver/"))["parked_tasks"] == 0
         await receiver.have(lambda: len([each for each in receiver.taken if each.body["subject"] in bad]) == 3)
@@ -400,6 +405,20 @@ async def test_a_redelivery_from_a_cursor_sends_the_same_ids_again(world: World)
         await world.ask(made, "redeliver/", since=cursor)
         await receiver.have(lambda: len(receiver.taken) == 9)
     assert [each.event_id for each in receiver.taken[3:]] == ids * 2
+
+
+async def test_a_redelivery_ends_the_retries_of_before(world: World) -> None:
+    pauses = {"PULP_WEBHOOK_BACKOFF_S": "60", "PULP_WEBHOOK_MAX_BACKOFF_S": "60"}
+    async with endpoint(lambda _: 503) as receiver, world.delivering(**pauses):
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        await world.task()
+        await world.until(made, lambda each: each["failures_in_a_row"] == 1)
+        assert (await world.ask(made, "deliveries/?outcome=retried"))["count"] == 1
+        await world.ask(made, "redeliver/", since="now")
+        assert (await world.ask(made, "deliveries/?outcome=retried"))["count"] == 0
+        [row] = (await world.ask(made, "deliveries/?limit=10"))["results"]
+    assert (row["outcome"], row["attempts"], row["next_attempt"]) == ("given-up", 1, None)
 
 
 async def test_for_a_while_two_secrets_sign_and_then_only_the_new_one(world: World) -> None:
@@ -462,6 +481,21 @@ async def test_a_test_is_sent_once_and_told(world: World) -> None:
     assert [each.event_id for each in receiver.requests] == [first["event_id"], second["event_id"]]
 
 
+async def test_a_test_that_a_bug_ends_is_told_and_not_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def break_down(*_: object) -> Never:
+        raise LookupError("a secret of the server")
+
+    monkeypatch.setattr(Sender, "send", break_down)
+    async with world.delivering():
+        found = await world.ask(await world.create("https://e.example/"), "test/")
+    assert (found["outcome"], found["error"]) == ("failed", "the deliverer itself failed: LookupError")
+    assert [line.__dict__["event"] for line in caplog.records if line.getMessage() == "a test broke"] == [
+        found["event_id"]
+    ]
+
+
 async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world: World) -> None:
     async with endpoint() as receiver:
         async with world.delivering():
@@ -483,6 +517,137 @@ async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world
     assert before["cursor"] != after["cursor"]
 
 
+async def test_filling_the_tables_again_starts_nothing_before_the_last_event_is_projected(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with endpoint() as receiver, endpoint() as other:
+        async with world.delivering():
+            paused = await world.create(receiver.url())
+            secret_of(paused, receiver)
+            await world.ask(paused, "pause/")
+            removed = await world.create(receiver.url(), name="removed")
+            assert (await world.api.as_user("jo").delete(removed["pulp_href"])).status_code == 204
+            witness = await world.create(other.url(), name="witness")
+            secret_of(witness, other)
+            await world.task()
+            await world.until(witness, lambda each: each["delivered"] == 3)
+        async with await connect(world.api.database, "test") as connection:
+            await forget_webhooks(connection)
+        read_all = OrderedReader.poll
+
+        async def read_slowly(reader: OrderedReader, timeout_s: float) -> Sequence[Record]:
+            records = await read_all(reader, timeout_s)
+            if records and records[0].offset > 0:  # a courier that the page before has started sends meanwhile
+                with contextlib.suppress(TimeoutError):
+                    await receiver.have(lambda: bool(receiver.requests or receiver.refused), limit_s=1)
+            return records
+
+        read_page = Reader.poll
+        monkeypatch.setattr(Reader, "poll", lambda reader, timeout_s, **_: read_page(reader, timeout_s, most=1))
+        monkeypatch.setattr(OrderedReader, "poll", read_slowly)
+        ends = admin.end_offsets(world.backend.kafka, world.topics.subscriptions, 1)
+        async with world.delivering():
+            await world.tell(accepted(new_id()))
+            await other.have(lambda: len(other.taken) == 4)
+        assert (receiver.requests, receiver.refused) == ([], [])
+        assert admin.end_offsets(world.backend.kafka, world.topics.subscriptions, 1) == ends, "and it changes nothing"
+
+
+async def test_tests_of_one_subscription_delay_no_others(world: World) -> None:
+    hold = asyncio.Event()
+
+    async def hang(_: Received) -> int:
+        await hold.wait()
+        return 204
+
+    async with endpoint(hang) as dead, endpoint() as receiver, world.delivering(PULP_WEBHOOK_TOTAL_S="60"):
+        stuck = await world.create(dead.url(), name="stuck")
+        secret_of(stuck, dead)
+        waiting = [asyncio.create_task(world.api.as_user("jo").post(f"{stuck['pulp_href']}test/")) for _ in range(21)]
+        try:
+            await dead.have(lambda: dead.open_requests == 2)
+            pending = "select count(*) from subscription_deliveries where outcome = 'pending'"
+            async with asyncio.timeout(30):
+                while await world.api.execute(pending) != [(21,)]:  # noqa: ASYNC110  # the tables tell nobody
+                    await asyncio.sleep(0.02)
+            made = await world.create(receiver.url(), user="kim")
+            secret_of(made, receiver)
+            assert (await world.ask(made, "test/", user="kim"))["outcome"] == "delivered"
+            assert (await world.api.as_user("jo").delete(stuck["pulp_href"])).status_code == 204
+            assert {(await each).status_code for each in waiting} == {404}, "none waits for ever"
+        finally:
+            hold.set()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_removed_subscription_leaves_no_rows_also_when_the_tables_are_filled_again(world: World) -> None:
+    tables = ("progress", "cursors", "parked", "deliveries", "secrets")
+    counts = " union all ".join(f"select count(*) from subscription_{each}" for each in tables)
+
+    def answer(request: Received) -> int:
+        return 422 if request.body["type"].endswith(".finished.v1") else 204
+
+    async with endpoint(answer) as receiver:
+        async with world.delivering():
+            made = await world.create(receiver.url())
+            secret_of(made, receiver)
+            await world.task()
+            await world.until(made, lambda each: each["parked_tasks"] == 1)
+            await world.ask(made, "test/")
+            assert all(count > 0 for (count,) in await world.api.execute(counts))
+            assert (await world.api.as_user("jo").delete(made["pulp_href"])).status_code == 204
+            assert {count for (count,) in await world.api.execute(counts)} == {0}
+            assert (await world.api.as_user("jo").get(f"{made['pulp_href']}deliveries/")).status_code == 404
+        async with await connect(world.api.database, "test") as connection:
+            await forget_webhooks(connection)
+        requests = len(receiver.requests)
+        async with world.delivering():
+            made = await world.create(receiver.url())  # with the same name: the one before is projected as removed
+            assert [count for (count,) in await world.api.execute(counts)] == [1, 4, 0, 0, 1]
+        assert len(receiver.requests) == requests
+
+
+async def test_filling_the_tables_again_keeps_the_secrets_that_sign_and_no_others(world: World) -> None:
+    secrets = "select secret_id from subscription_secrets order by created_at"
+    async with endpoint() as receiver:
+        async with world.delivering():
+            made = await world.create(receiver.url())
+            for _ in range(3):
+                await world.api.execute("update subscription_secrets set created_at = created_at - interval '1 day'")
+                rotated = await world.ask(made, "rotate-secret/", overlap_seconds=3600)
+            secret_of(rotated, receiver)
+            kept = await world.api.execute(secrets)
+            assert len(kept) == 2
+            await world.api.execute("update subscription_secrets set created_at = created_at - interval '1 day'")
+        async with await connect(world.api.database, "test") as connection:
+            await forget_webhooks(connection)
+        async with world.delivering():
+            await world.tell(accepted(new_id()))
+            await receiver.have(lambda: len(receiver.taken) == 1)
+            assert await world.api.execute(secrets) == kept
+    assert len(receiver.taken[0].headers["webhook-signature"].split(" ")) == 2
+
+
+async def test_a_test_is_not_sent_again_however_old_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_processor.delivering.courier._KEPT_DELIVERIES", 1)
+    monkeypatch.setattr("pulp_processor.delivering.courier._PRUNE_EVERY", 1)
+    async with endpoint() as receiver:
+        async with world.delivering():
+            made = await world.create(receiver.url())
+            secret_of(made, receiver)
+            await world.ask(made, "test/")
+            await world.task()
+            await world.until(made, lambda each: each["delivered"] == 3)
+        async with await connect(world.api.database, "test") as connection:
+            await forget_webhooks(connection)
+        async with world.delivering():
+            await world.tell(accepted(new_id()))
+            await receiver.have(lambda: len(receiver.requests) == 5)
+            assert (await world.ask(made, "test/"))["outcome"] == "delivered"  # all earlier ones are decided now
+    tests = [each.event_id for each in receiver.requests if each.body["type"].endswith("subscription.test.v1")]
+    assert len(tests) == 2, "one each"
+
+
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
@@ -492,6 +657,7 @@ async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world
         ({"url": "http://127.1/"}, "url", "Write an address in full"),
         ({"since": "yesterday-ish"}, "since", "expected is beginning, now"),
         ({"filter": {"types": ["ended"]}}, "detail", "no event has this type"),
+        ({"filter": {"types": ["finished", "undecodable"]}}, "filter", "a subscription delivers only events"),
         ({"secret": "x"}, "detail", "secret is not a known field (known are: name, url, filter, since)"),
     ],
 )

@@ -61,6 +61,9 @@ class SimulatedTables:
         """See `DispatchTables.is_settled`: no other server takes over in a schedule."""
         return True
 
+    async def settle(self) -> None:
+        """See `DispatchTables.settle`: nobody in a schedule reads it."""
+
     async def waiting_after(self, last: TaskFacts | None, most: int) -> list[TaskFacts]:
         """See `DispatchTables.waiting_after`."""
         found: list[TaskFacts] = await self._doors.call_dispatch("waiting_after", self.epoch, last, most)

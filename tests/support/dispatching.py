@@ -111,6 +111,7 @@ async def assigned_now(
     """The assignments of a dispatcher that is elected now, slot by slot. It fails while another one has a lease."""
     tables = PostgresTables(connection, "a test")
     assert await tables.elect()
+    await tables.settle()
     elected = Elected(tables, quotas or {}, unserved_s)
     await elected.begin()
     return [[task.task_id for task in assignment.tasks] for assignment in await elected.write()]

@@ -54,3 +54,8 @@ async def stubborn(context: Context) -> str:
     while not (context.storage / "go").exists():  # noqa: ASYNC110  # a file cannot be waited for
         await asyncio.sleep(0.02)
     return "went"
+
+
+@operation("glance")
+async def glance(context: Context) -> None:
+    """Do nothing; only one test runs it, which knows how often."""

@@ -185,6 +185,16 @@ PLACE  TASK                                  ACCESS     WAITS  OPERATION
     assert dict(server.asked[-1].params) == {"resource": "repository:zoo", "limit": "2"}
 
 
+def test_a_task_for_which_later_ones_do_not_wait_is_not_said_to_have_no_worker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be parked, or wait for its next attempt."""
+    server = QueueServer(line={**LINE, "tasks": [in_line(1, B, passed_over=True), in_line(2, C)]})
+    assert admin(tmp_path, server, "queue", "--resource", "repository:zoo") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"1 {B} exclusive 7.0s sync (passed over) 2 {C} exclusive 7.0s sync ... 1 more" in shown
+
+
 def test_tasks_that_the_user_may_not_see_are_not_told_to_be_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

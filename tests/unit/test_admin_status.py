@@ -63,6 +63,16 @@ def test_what_nobody_runs_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Warning: 1 task waits for operation sync in queue default, which no worker of it offers." in out
 
 
+def test_a_processor_that_has_just_taken_over_is_not_taken_for_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(dispatching=False, settling=True)
+    assert admin(tmp_path, lambda request: httpx.Response(200, json=found), "status") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "The processor that assigns tasks has just taken over: no task starts before it has caught up." in out
+    assert "Start pulp-tasks processor" not in out
+
+
 def test_findings_are_shown_with_what_mends_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fault = {
         "check": "topic-retention",

@@ -189,6 +189,22 @@ def test_what_asks_changes_nothing_without_a_terminal(server: Server, tmp_path: 
     assert server.asked == []
 
 
+@pytest.mark.parametrize(("state", "words"), [("paused", "It is paused, and this resumes it."), ("active", None)])
+def test_a_redelivery_says_that_it_resumes(
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    words: str | None,
+) -> None:
+    monkeypatch.setitem(CHAT, "state", state)
+    assert admin(tmp_path, server, "subscriptions", "redeliver", "chat") == 64
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Deliver all events again from the first parked one?" in told
+    assert words in told if words is not None else "resumes" not in told
+
+
 def test_a_rotation_that_ends_a_secret_which_still_signs_asks_first(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,12 @@ UNMET = Unmet(C, State.RUNNING)
             "No processor is running, so nothing is assigned to workers: start pulp-tasks processor.",
         ),
         (
+            facts(is_settling=True),
+            Code.DISPATCHER_SETTLES,
+            "The processor that assigns tasks has just taken over, and assigns nothing before the events in the log as of"
+            " then are projected, and workers have reported what they run.",
+        ),
+        (
             facts(workers=NOBODY),
             Code.NO_WORKER_FOR_QUEUE,
             "No worker is live, so none serves the queue Default.",
@@ -132,6 +138,10 @@ def test_the_reason_is_one_plain_sentence(given: WaitingFacts, code: Code, messa
         (facts(workers=workers(free=0), unmet=(UNMET,), held=(HELD,), ahead=AHEAD), Code.DEPENDENCY),
         (facts(workers=workers(free=0), held=(HELD,), ahead=AHEAD), Code.RESOURCE_HELD),
         (facts(workers=workers(free=0), ahead=AHEAD), Code.EARLIER_TASK),
+        # One that has just taken over frees nothing yet, and one that is away says nothing of that.
+        (facts(is_settling=True, held=(HELD,), workers=workers(free=0)), Code.DISPATCHER_SETTLES),
+        (facts(is_settling=True, workers=NOBODY), Code.NO_WORKER_FOR_QUEUE),
+        (facts(is_settling=True, has_dispatcher=False), Code.NO_DISPATCHER),
         # What is assigned needs no other worker, only the end of the task before it in its slot.
         (facts(has_dispatcher=False, claimed_by=ClaimedBy("w1", True)), Code.CLAIMED),
         (facts(workers=NOBODY, claimed_by=ClaimedBy("w1", True), held=(HELD,)), Code.RESOURCE_HELD),

@@ -8,15 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from pulp_api.measuring import of_webhook
 from pulp_deploy.local.ports import free_ports
 from pulp_events.errors import EventTooLarge, LogUnavailable, SettingsError
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
+from pulp_events.schedule_codec import SCHEDULE_TYPES
+from pulp_events.schedule_events import ScheduleEvent
 from pulp_events.task import Position
+from pulp_events.webhook import WebhookState
 from pulp_processor.consuming.lag import InHand, Lag
+from pulp_projections.webhooks.reading import WaitingDeliveries
 from pulp_runtime.telemetry import catalog
 from pulp_runtime.telemetry.catalog import EVERY_PROCESS, OF_PROCESS
-from pulp_runtime.telemetry.metered_log import MeteredTimedLog
+from pulp_runtime.telemetry.metered_log import MeteredOrderedLog, MeteredTimedLog
 from pulp_runtime.telemetry.metric import NO_METER, Kind, Meter, Reading
 from pulp_runtime.telemetry.serving import metering
 from pulp_runtime.telemetry.settings import TelemetrySettings
@@ -24,6 +29,7 @@ from pulp_worker.attempt_times import AttemptTimes
 
 from tests.support.events import accepted
 from tests.support.measured import Scraped, scraped
+from tests.support.schedules import MemoryScheduleLog, created
 
 Measure = Callable[[Meter], Awaitable[None]]
 
@@ -154,6 +160,15 @@ async def test_every_metric_of_the_catalog_can_be_measured(process: str) -> None
     assert wanted - {name for name, _, _ in found.samples} == set()
 
 
+def test_the_parked_tasks_of_a_subscription_are_measured_although_it_has_no_backlog() -> None:
+    found = of_webhook(WaitingDeliveries("chat", WebhookState.ACTIVE, None, 0, 0.0, 3))
+    assert {each.metric.name: (each.value, each.labels) for each in found} == {
+        "pulp_tasks_webhook_backlog_events": (0, ("chat",)),
+        "pulp_tasks_webhook_backlog_seconds": (0, ("chat",)),
+        "pulp_tasks_webhook_parked_tasks": (3, ("chat",)),
+    }
+
+
 def test_names_say_the_unit_and_every_metric_has_a_sentence() -> None:
     metrics = {
         metric.name: metric for metric in (*EVERY_PROCESS, *(each for own in OF_PROCESS.values() for each in own))
@@ -187,6 +202,26 @@ async def test_appends_are_measured_by_type_and_failures_are_counted() -> None:
     assert found.values("pulp_tasks_append_seconds_count", "type") == {"accepted": 1}
     failures = found.values("pulp_tasks_append_failures_total", "type")
     assert {kind: count for kind, count in failures.items() if count} == {"accepted": 1}
+
+
+class ScheduleLogAway(MemoryScheduleLog):
+    """Kafka does not answer it."""
+
+    async def append(self, event: ScheduleEvent) -> int:
+        raise LogUnavailable("Kafka does not answer")
+
+
+async def test_appends_to_the_log_of_schedules_are_measured_too() -> None:
+    async def appends(meter: Meter) -> None:
+        assert await MeteredOrderedLog(MemoryScheduleLog(lambda: 0), SCHEDULE_TYPES, meter).append(created()) == 0
+        with pytest.raises(LogUnavailable):
+            await MeteredOrderedLog(ScheduleLogAway(lambda: 0), SCHEDULE_TYPES, meter).append(created())
+
+    found = await shown("processor", appends)
+    assert found.values("pulp_tasks_append_seconds_count", "type") == {"schedule.created": 1}
+    failures = found.values("pulp_tasks_append_failures_total", "type")
+    assert {"schedule.created", "schedule.due", "schedule.submitted"} <= failures.keys()
+    assert {kind: count for kind, count in failures.items() if count} == {"schedule.created": 1}
 
 
 async def test_a_first_failure_of_each_type_is_an_increase() -> None:

@@ -12,6 +12,9 @@ from pulp_processor.delivering.courier import Courier, Shared, _Held
 from pulp_processor.delivering.outbox import Item, Policy, Verdict
 from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
 from pulp_processor.delivering.settings import WebhookSettings
+from pulp_runtime.telemetry.tracing import Tracing
+
+from tests.support.traces import PARENT, TRACE, traced_process
 
 WEBHOOK = Webhook(
     subscription_id=UUID(int=1),
@@ -30,6 +33,39 @@ class Broken(Sender):
 
     async def send(self, message: WebhookMessage) -> EndpointAnswer:
         raise LookupError("a secret of the server")
+
+
+class Asking(Sender):
+    """Notes the trace within which it is called."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        super().__init__(WebhookSettings.read({}), {})
+        self.tracing, self.messages, self.contexts = tracing, list[WebhookMessage](), list[str | None]()
+
+    async def send(self, message: WebhookMessage) -> EndpointAnswer:
+        self.messages.append(message)
+        self.contexts.append(self.tracing.current)
+        return EndpointAnswer(Verdict.DELIVERED, 204, None, 1)
+
+
+async def test_what_a_delivery_logs_has_its_task_its_position_and_the_ids_of_its_span() -> None:
+    async with traced_process("processor") as (_, spans):
+        sender = Asking(spans)
+        courier = Courier(WEBHOOK, cast("Shared", None), sender, Policy(), spans)
+        item = Item(Position(3, 1042), UUID(int=3))
+        courier._held[item.position] = _Held(UUID(int=4), "type", b"{}", None, PARENT)
+        await courier._send_one(item, [b"k" * 32])
+        assert spans.current is None
+    [message], [context] = sender.messages, sender.contexts
+    assert context == message.headers["traceparent"]
+    assert context is not None
+    assert TRACE in context
+    fields = message.log_fields
+    assert {name: fields[name] for name in ("task_id", "partition", "offset")} == {
+        "task_id": str(UUID(int=3)),
+        "partition": 3,
+        "offset": 1042,
+    }
 
 
 async def test_a_bug_counts_as_a_failure_and_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,11 @@ import hashlib
 import hmac
 import logging
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
+from pulp_events.task import Position
 from pulp_processor.delivering.outbox import Verdict
 from pulp_processor.delivering.sender import Sender, WebhookMessage, signed_headers
 from pulp_processor.delivering.settings import WebhookSettings
@@ -60,11 +63,31 @@ async def test_a_name_that_leads_inside_gets_nothing(addresses: list[str]) -> No
 async def test_the_log_says_whose_delivery_failed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pulp.deliverer")
     sender = Sender(USUAL, {}, lookup=Names(inside_example=[["10.0.0.7"]]), network=Connector(1))
-    await sender.send(message("http://inside.example/hook")._replace(headers={"Pulp-Subscription": "0193f3f0"}))
+    test = message("http://inside.example/hook")._replace(headers={"Pulp-Subscription": "0193f3f0"})
+    await sender.send(test._replace(task_id=UUID(int=7), position=Position(3, 1042)))
+    await sender.send(test)
     await sender.close()
+    names = ("subscription", "event", "task_id", "partition", "offset")
+    found = [{name: line.__dict__[name] for name in names if name in line.__dict__} for line in caplog.records]
+    named = {"subscription": "0193f3f0", "event": "msg_1"}
+    assert found == [{**named, "task_id": str(UUID(int=7)), "partition": 3, "offset": 1042}, named]
+    assert "inside.example" not in str([line.__dict__ for line in caplog.records])
+
+
+async def test_the_log_says_whose_endpoint_did_not_answer_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pulp.deliverer")
+    never = asyncio.Event()
+
+    async def hang(_: Received) -> int:
+        await never.wait()
+        return 204
+
+    async with endpoint(hang) as receiver:
+        sender = Sender(replace(LOCAL, total_s=0.1), {})
+        await sender.send(message(receiver.url())._replace(task_id=UUID(int=7)))
+        await sender.close()
     [line] = caplog.records
-    assert (line.__dict__["subscription"], line.__dict__["event"]) == ("0193f3f0", "msg_1")
-    assert "inside.example" not in str(line.__dict__)
+    assert (line.getMessage(), line.__dict__["task_id"]) == ("a delivery has failed", str(UUID(int=7)))
 
 
 @pytest.mark.parametrize(

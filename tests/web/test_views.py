@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 from pulp_events.codec import key_of
@@ -183,6 +186,62 @@ def test_the_keyboard_is_enough(visit: Visit, site: Site) -> None:
     page.keyboard.press("w")
     expect(page.get_by_role("heading", level=1)).to_have_text("Workers")
     site.cancel(ids[1])
+
+
+def test_numbers_are_those_of_the_tasks_that_ended(visit: Visit, site: Site) -> None:
+    task_id = site.submit("glance")
+    task = site.until(task_id, "finished")
+    page = visit().log_in(path="/numbers")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="glance", exact=True))
+    cells = row.get_by_role("cell")
+    expect(cells.nth(0)).to_have_text("1")
+    expect(cells.nth(1)).to_have_text("0")
+    times = [datetime.fromisoformat(task[name]) for name in ("pulp_created", "started_at", "finished_at")]
+    for cell, (begin, end) in enumerate(pairwise(times), 2):
+        shown = [seconds(each) for each in cells.nth(cell).inner_text().split("/")]
+        took = (end - begin).total_seconds()
+        assert shown == [pytest.approx(took, abs=0.1 if took >= 1 else 0.002)] * 2, task  # p50 and p95 of one task
+
+
+def seconds(shown: str) -> float:
+    """What a duration of the page says."""
+    number, unit = shown.split()
+    return float(number) * {"ms": 0.001, "s": 1}[unit]
+
+
+def test_trust_shows_the_active_generation_and_its_lag(visit: Visit, site: Site) -> None:
+    task_id = site.submit("copy", {"repo_id": f"lag-{uuid4().hex[:8]}", "items": 2})
+    site.until(task_id, "finished")
+    page = visit().log_in(path="/trust")
+    with psycopg.connect(site.database) as connection:
+        [(generation,)] = connection.execute("select generation from active_generation").fetchall()
+        positions: dict[int, int] = dict(connection.execute("select partition, next_offset from positions").fetchall())
+    generations = page.get_by_role("region", name="Generations")
+    active = generations.get_by_role("row").filter(has=page.get_by_role("cell", name="active", exact=True))
+    expect(active.get_by_role("rowheader")).to_have_text(str(generation))
+    expect(page.get_by_text("0 events", exact=True)).to_be_visible()
+    lags = page.get_by_role("region", name="Lag by partition")
+    expect(lags.get_by_role("row")).to_have_count(len(positions) + 1)
+    for partition, next_offset in positions.items():
+        row = lags.get_by_role("row").filter(has=page.get_by_role("rowheader", name=str(partition), exact=True))
+        expect(row.get_by_role("cell")).to_have_text([f"{next_offset:,}", f"{next_offset:,}", "0"])
+
+
+def test_workers_show_the_task_in_a_busy_slot(visit: Visit, site: Site) -> None:
+    task_id = held_back(site)
+    page = visit().log_in(path="/workers")
+    slot = page.locator(".slot[data-busy=true]").filter(has_text=task_id[-12:])
+    expect(slot).to_have_count(1)
+    expect(page.locator(".card").filter(has=slot)).to_contain_text(re.compile(r"Slots: [1-9]\d* of \d+ busy"))
+    slot.get_by_role("link").click()
+    expect(page.locator(".task-title")).to_contain_text("running")
+    assert page.url.endswith(f"/tasks/{task_id}")
+    site.cancel(task_id)
+    visitor = visit()
+    page = visitor.log_in(path="/workers")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Workers")
+    expect(page.locator(".slot").first).to_be_visible()
+    expect(page.locator(".slot").filter(has_text=task_id[-12:])).to_have_count(0)
 
 
 def test_a_viewer_sees_no_button_that_would_be_refused(visit: Visit, site: Site) -> None:

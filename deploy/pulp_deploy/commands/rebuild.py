@@ -244,9 +244,11 @@ def _heal(task: TaskId, is_dry: bool, data: Path | None, output: str) -> None:
     act = heal.look if is_dry else heal.heal
     with Display(patience_s=healing.PATIENCE_S) as display:
         found = _run(act(settings, UUID(task.text), display))
+    is_published = False
     if found.is_replaced:
         healing.audit(data, found)
-    show(output, healing.as_value(found), lambda: healing.page(found))
+        is_published = healing.publish(settings, found)
+    show(output, healing.as_value(found, is_published), lambda: healing.page(found, is_published))
     if is_dry and found.differences:
         raise click.exceptions.Exit(DIFFERENT)
 

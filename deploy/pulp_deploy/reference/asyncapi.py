@@ -40,7 +40,7 @@ _STATES: Final = (
     "The key is the task id. A task's state is in the partition of the task's events. It is written once the read"
     " model has it, with `PULP_STATE_TOPIC=yes`. Compaction keeps the last record of each key; states in between may be"
     " left out. A record without a value says that the task was purged. Read with `isolation.level=read_committed`, and"
-    " of two states of a task take that with the higher `version`."
+    " take the last record of each key: its `version` is the highest, unless the task's state had to be corrected."
 )
 
 
@@ -54,10 +54,10 @@ def document() -> dict[str, Any]:
     topics, schemas = Topics.named(), _Schemas()
     task = _messages(EVERY_TYPE.values(), ("events-v1.jsonl", "events-v2.jsonl"), "task id", schemas)
     schedule = _messages(SCHEDULE_TYPES.values(), ("schedule-events-v1.jsonl",), "id of the schedule", schemas)
-    webhooks = _messages(WEBHOOK_TYPES.values(), (), "id of the subscription", schemas)
+    webhooks = _messages(WEBHOOK_TYPES.values(), ("subscription-events-v1.jsonl",), "id of the subscription", schemas)
     checkpoint = {CHECKPOINT: _checkpoint()}
-    states = _messages([STATE_TYPE], (), "task id", schemas)
-    audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
+    states = _messages([STATE_TYPE], ("states-v1.jsonl",), "task id", schemas)
+    audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), _golden("audit-records-v1.jsonl"), None, schemas)}
     channels = {
         "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
         "schedules": _channel(topics.schedules, "What happens to schedules", "One partition.", schedule),
@@ -162,9 +162,12 @@ def _checkpoint() -> dict[str, Any]:
     }
 
 
+def _golden(*names: str) -> list[Any]:
+    return [json.loads(line) for name in names for line in (GOLDEN / name).read_text(encoding="utf-8").splitlines()]
+
+
 def _messages(types: Iterable[str], golden: Iterable[str], key: str, schemas: _Schemas) -> dict[str, Any]:
-    lines = [line for name in golden for line in (GOLDEN / name).read_text(encoding="utf-8").splitlines()]
-    examples = list(map(json.loads, lines))
+    examples = _golden(*golden)
     return {
         wire_type: _message(
             wire_type, schema_of(wire_type), [each for each in examples if each["type"] == wire_type], key, schemas

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SQL: Final = load("pulp_projections.reading", "queue.sql")
 _PIECES: Final = {
-    **{name: SQL(_SQL[name]) for name in ("waiting", "uses")},
+    **{name: SQL(_SQL[name]) for name in ("waiting", "uses", "live", "can_run")},
     "passed_over": SQL(_SQL["passed_over"]).format(),
     "holds": SQL(load("pulp_projections", "workers.sql")["holds"]),
 }
@@ -98,7 +98,7 @@ class InLine(NamedTuple):
     is_exclusive: bool
     accepted_at: datetime
     is_passed_over: bool
-    """Later tasks do not wait for it, since nobody could run it for too long."""
+    """Later tasks do not wait for it: nobody could run it for too long, or it is parked, or it backs off."""
 
 
 class Line(NamedTuple):
@@ -141,11 +141,7 @@ async def queues(
     shows the past, as far as events record it: running tasks hold their resources, but workers, users' limits and what
     nobody could run are unknown, so `unserved` is meaningless and slots are 0.
     """
-    rooms = {}
-    for name, role, own, running in await _rows(connection, "users", {}, (), past):
-        most = running_of(role, own)
-        if most is not None:
-            rooms[f"user:{name}"] = max(0, most - running)
+    rooms = await rooms_of(connection, running_of, past=past)
     values = {"unserved_s": unserved_s, "rooms": Json(rooms)}
     return [QueueRow(*row) for row in await _rows(connection, "queues", values, scope, past)]
 
@@ -192,6 +188,16 @@ async def before(
         Before(resource, is_exclusive, waiting, tasks or [], _holders(text), has_others)
         for resource, is_exclusive, waiting, tasks, text, has_others in await _rows(connection, "before", values, scope)
     ]
+
+
+async def rooms_of(connection: AsyncConnection, running_of: RunningOf, *, past: "Past | None" = None) -> dict[str, int]:
+    """How many more tasks may run at once of each user who has a limit, by `user:NAME`."""
+    rooms = {}
+    for name, role, own, running in await _rows(connection, "users", {}, (), past):
+        most = running_of(role, own)
+        if most is not None:
+            rooms[f"user:{name}"] = max(0, most - running)
+    return rooms
 
 
 def _holders(text: str) -> tuple[Holder, ...]:

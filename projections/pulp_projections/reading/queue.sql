@@ -37,11 +37,20 @@ uses as materialized (
      union all
     select task_id, created_by, place, accepted_at, unnest(shared_resources), false from placed)
 
+-- live --
+-- The workers that take tasks.
+live as (select * from workers
+          where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() and not draining)
+
+-- can_run --
+-- Whether one of them can run the tasks of `o`, a queue and an operation.
+exists (select from live l where o.queue = any (l.queues) and (l.operations is null or o.operation = any (l.operations)))
+
 -- queues --
--- One scan of the waiting tasks, whatever else there is. Tasks above the limit of their user do not count as runnable,
--- and parked ones count neither as runnable nor as blocked. All tasks decide what may run; only those in the scope are
+-- One scan of the waiting tasks, whatever else there is. Tasks above the limit of their user do not count as runnable: the
+-- limit leaves room for those first that a live worker can run. Parked ones count neither as runnable nor as blocked. All tasks decide what may run; only those in the scope are
 -- counted.
-with recursive {waiting}, {passed_over}, {uses},
+with recursive {waiting}, {passed_over}, {uses}, {live},
 line as (
     select resource, min(place) as first, min(place) filter (where is_exclusive) as first_exclusive
       from uses
@@ -57,10 +66,14 @@ stopped as (
     select e.task_id from edges e left join tasks s on s.task_id = e.other where s.state is distinct from 'successful'
      union
     select task_id from standing_by),
+served as (select queue, operation from (select distinct queue, operation from placed) o where {can_run}),
 limited as (
     select task_id
-      from (select p.task_id, r.room, row_number() over (partition by p.created_by order by p.priority desc, p.place) as number
+      from (select p.task_id, r.room,
+                   row_number() over (partition by p.created_by
+                                      order by s.queue is not null desc, p.priority desc, p.place) as number
               from placed p
+              left join served s using (queue, operation)
               join (select key as created_by, value::bigint as room from json_each_text(%(rooms)s)) r using (created_by)
              where p.task_id not in (select task_id from stopped)) n
      where number > room),
@@ -71,13 +84,9 @@ offers_waiting as (
       from placed t left join parked p using (task_id) left join stopped s using (task_id) left join limited l using (task_id)
      where {scope}
      group by queue, operation),
-live as (select * from workers
-          where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() and not draining),
 parts as (
     select queue, waiting - blocked as runnable, blocked, parked, 0 as running, oldest_at,
-           case when exists (select from live l where o.queue = any (l.queues)
-                                and (l.operations is null or o.operation = any (l.operations)))
-                then 0 else waiting end as unserved,
+           case when {can_run} then 0 else waiting end as unserved,
            0 as workers, 0 as slots, 0 as free
       from offers_waiting o
      union all

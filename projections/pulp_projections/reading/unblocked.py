@@ -10,8 +10,10 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
+from psycopg.types.json import Json
 
 from pulp_projections.reading.queries import rows_of
+from pulp_projections.reading.queue import RunningOf, rooms_of
 from pulp_projections.sql import load
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def _expression() -> LiteralString:
     aside = waiting["aside"].format(row=SQL("s"), passed_over=waiting["passed_over"].format(row=SQL("s")))
     known = {
         "is_before": plain["is_before"],
-        "ended_at": SQL(pieces["ended_at"]).format(**plain),
+        "ended_at": SQL(pieces["ended_at"]).format(**plain, was_passed_over=SQL(pieces["was_passed_over"]).format()),
         "is_open": SQL(pieces["is_open"]).format(**plain, aside=aside),
     }
     earlier = SQL(pieces["earlier"])
@@ -44,7 +46,12 @@ UNBLOCKED_AT: Final = _expression()
 """The SQL of the time, for a row of `tasks t`; its parameter is `unserved_s`."""
 _SQL: Final = load("pulp_projections.reading", "unblocked.sql")
 _TIMES: Final = SQL(_SQL["times"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
-_LONGEST: Final = SQL(_SQL["longest"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
+_OF_QUEUES: Final = load("pulp_projections.reading", "queue.sql")
+_LONGEST: Final = (
+    SQL(_SQL["longest"])
+    .format(unblocked_at=SQL(UNBLOCKED_AT), live=SQL(_OF_QUEUES["live"]), can_run=SQL(_OF_QUEUES["can_run"]))
+    .as_bytes()
+)
 _MOST_EXAMINED: Final = 500
 """How many of the oldest waiting tasks are examined for the one that has been runnable longest."""
 
@@ -65,11 +72,14 @@ async def unblocked_at(
     return dict(await cursor.fetchall())
 
 
-async def longest_unblocked_s(connection: AsyncConnection, *, unserved_s: float) -> float | None:
+async def longest_unblocked_s(
+    connection: AsyncConnection, *, unserved_s: float, running_of: RunningOf = lambda _role, _own: None
+) -> float | None:
     """How long the longest runnable task has been runnable, in seconds; None if no task is.
 
-    Only the 500 oldest waiting tasks are examined.
+    Only the 500 oldest waiting tasks are examined, without those of users who may run no more tasks at once.
     """
-    values = {"unserved_s": unserved_s, "most": _MOST_EXAMINED}
+    rooms = await rooms_of(connection, running_of)
+    values = {"unserved_s": unserved_s, "most": _MOST_EXAMINED, "rooms": Json(rooms)}
     [(found,)] = await (await connection.execute(_LONGEST, values)).fetchall()
     return None if found is None else max(0.0, found)

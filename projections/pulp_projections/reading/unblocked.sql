@@ -2,7 +2,11 @@
 -- When the task `t` needed only a free worker: the end of the last of everything that it had to wait for, or its
 -- acceptance; for a further attempt, no earlier than that could begin. Null while something stops it, or if something
 -- did until it ended without having started.
-(case when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' and t.failed_attempts = 0
+(case when t.state = 'waiting'
+           and exists (select from dead_letters p
+                        where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
+      then null
+      when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' and t.failed_attempts = 0
       then t.accepted_at
       else (select case when bool_or(b.is_open) then null
                         else least(t.started_at, greatest(t.accepted_at, max(b.ended_at))) end
@@ -98,8 +102,20 @@ case when s.started_at is not null then s.finished_at
 -- Until when a task that has not started could have.
 coalesce(t.cancel_requested_at, t.finished_at, 'infinity')
 
+-- was_passed_over --
+-- Whether nobody could run `s` for `unserved_s`, from its acceptance or from a later time on that is not known: it has not begun before
+-- `t`, and nothing else can be why others did not wait for it.
+(s.depends_on = '{{}}' and s.failed_attempts = 0 and (s.started_at is null or s.started_at > t.started_at)
+    and not exists (select from dead_letters p
+                     where p.task_id = s.task_id and p.partition = s.partition and p.standing = 'parks')
+    and not exists (select from task_events e
+                     where e.task_id = s.task_id and e.type = 'org.pulpproject.task.unparked.v1'))
+
 -- ended_at --
-case when {is_before} and (t.started_at is null or {left_at} <= t.started_at) then {left_at} end
+-- When `s` stopped holding `t` back. If it was passed over, no earlier than it could be.
+case when not {is_before} then null
+     when t.started_at is null and {left_at} is not null or {left_at} <= t.started_at then {left_at}
+     when {was_passed_over} then s.accepted_at + make_interval(secs => %(unserved_s)s) end
 
 -- is_open --
 (t.started_at is null and {is_before} and ({left_at} is null or {left_at} > {waited_until}) and not {aside})
@@ -109,13 +125,24 @@ select t.task_id, {unblocked_at} from tasks t where t.task_id = any (%(task_ids)
 
 -- longest --
 -- How long the longest runnable task has been runnable, in seconds. Only the oldest waiting tasks that are not assigned
--- are examined, as the time is computed for each.
-select extract(epoch from now() - min(w.unblocked_at))::float8
-  from (select {unblocked_at} as unblocked_at
-          from (select * from tasks
-                 where state = 'waiting'
-                   and not exists (select from claims c where c.task_id = tasks.task_id and c.released_at is null)
-                   and not exists (select from dead_letters p
-                                    where p.task_id = tasks.task_id and p.partition = tasks.partition and p.standing = 'parks')
-                 order by accepted_at, partition, accepted_offset
-                 limit %(most)s) t) w
+-- are examined, as the time is computed for each. Those above the limit of their user do not count, as for `queues`.
+with {live},
+rooms as materialized (select key as created_by, value::bigint as room from json_each_text(%(rooms)s)),
+able as (
+    select w.*, r.room,
+           row_number() over (partition by w.created_by
+                              order by w.is_served desc, w.priority desc, w.accepted_at, w.partition, w.accepted_offset) as number
+      from (select o.*, {can_run} as is_served
+              from (select t.queue, t.operation, t.created_by, t.priority, t.accepted_at, t.partition, t.accepted_offset,
+                           {unblocked_at} as unblocked_at
+                      from (select * from tasks
+                             where state = 'waiting'
+                               and created_by not in (select created_by from rooms where room = 0)
+                               and not exists (select from claims c where c.task_id = tasks.task_id and c.released_at is null)
+                               and not exists (select from dead_letters p
+                                                where p.task_id = tasks.task_id and p.partition = tasks.partition and p.standing = 'parks')
+                             order by accepted_at, partition, accepted_offset
+                             limit %(most)s) t) o
+             where unblocked_at is not null) w
+      left join rooms r using (created_by))
+select extract(epoch from now() - min(unblocked_at))::float8 from able where room is null or number <= room

@@ -125,7 +125,9 @@ class WaitingFacts(Struct, frozen=True):
     last: LastWorker | None = None
     """None if no known worker ever served the queue."""
     has_dispatcher: bool = True
-    """Whether a processor assigns tasks to workers."""
+    """Whether a processor is elected to assign tasks to workers."""
+    is_settling: bool = False
+    """Whether that one assigns nothing yet, because it has just taken over."""
     is_passed_over: bool = False
     """Later tasks no longer wait for it, since for too long nobody could run it or a task that it depends on."""
     parked: ParkedBy | None = None

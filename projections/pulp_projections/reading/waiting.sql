@@ -7,6 +7,7 @@ select json_build_object(
     'failed', case when t.retry_at > now() then
          json_build_object('attempt', t.attempt, 'code', t.error ->> 'code', 'retry_at', t.retry_at) end,
     'has_dispatcher', exists (select from dispatcher where renewed_at > now() - make_interval(secs => %(dispatcher_s)s)),
+    'is_settling', exists (select from dispatcher where settling_epoch = epoch),
     'parked', {parked},
     'author', (
         select json_build_object('name', u.name, 'role', u.role, 'quota', coalesce(u.quota, ''), 'running', (

@@ -117,9 +117,10 @@ async def secrets_of(connection: AsyncConnection, secret_ids: Sequence[UUID]) ->
     return [bytes(found[secret_id]) for secret_id in secret_ids if secret_id in found]
 
 
-async def pending_tests(connection: AsyncConnection) -> list[tuple[UUID, UUID]]:
-    """The subscription and the id of each pending test."""
-    return [(row[0], row[1]) for row in await (await connection.execute(SQL["pending_tests"])).fetchall()]
+async def pending_tests(connection: AsyncConnection, *, most_each: int) -> list[tuple[UUID, UUID]]:
+    """The subscription and the id of the oldest pending tests, at most `most_each` of a subscription."""
+    rows = await (await connection.execute(SQL["pending_tests"], {"most_each": most_each})).fetchall()
+    return [(row[0], row[1]) for row in rows]
 
 
 async def end_test(
@@ -131,7 +132,7 @@ async def end_test(
 
 
 async def prune(connection: AsyncConnection, subscription_id: UUID, *, most: int) -> None:
-    """Delete all but the latest deliveries of a subscription."""
+    """Delete all but the latest deliveries of a subscription; its tests stay."""
     await connection.execute(SQL["prune"], {"subscription_id": subscription_id, "most": most})
 
 

@@ -58,10 +58,10 @@ class WebhookProjector(TopicProjector):
         await self._connection.execute(SQL["event"], {**values, **about, "actor": event.actor, "effect": effect})
         if not isinstance(found, WithoutEffect):
             await self._connection.execute(SQL["put"], values_of(found))
-            await self._act(event, found, record.offset)
+            await self._act(event, record.offset)
+            await self._forget_secrets(event.subscription_id, known, found)
         elif found.reason is WebhookReason.NAME_TAKEN:  # its secret was stored before, and nothing else deletes it
-            values = {"subscription_id": event.subscription_id, "kept": [], "is_removed": True}
-            await self._connection.execute(SQL["forget_secrets"], values)
+            await self._forget_secrets(event.subscription_id, known, None)
 
     async def _is_name_taken(self, event: WebhookEvent) -> bool:
         if not isinstance(event.data, SubscriptionCreated):
@@ -70,7 +70,7 @@ class WebhookProjector(TopicProjector):
         row = await (await self._connection.execute(SQL["is_name_taken"], values)).fetchone()
         return row is not None and bool(row[0])
 
-    async def _act(self, event: WebhookEvent, webhook: Webhook, offset: int) -> None:
+    async def _act(self, event: WebhookEvent, offset: int) -> None:
         """The event's effects besides the subscription's own row."""
         about = {"subscription_id": event.subscription_id, "record_offset": offset}
         match event.data:
@@ -81,25 +81,38 @@ class WebhookProjector(TopicProjector):
             case RedeliveryRequested(start=start):
                 values = {**about, "topic_id": start.topic_id, "offsets": list(start.offsets)}
                 if await (await self._connection.execute(SQL["move_progress"], values)).fetchone():
-                    for statement in ("forget_cursors", "forget_parked", "place"):
+                    for statement in ("forget_cursors", "forget_parked", "end_retries", "place"):
                         await self._connection.execute(SQL[statement], values)
             case SubscriptionResumed():
                 await self._connection.execute(SQL["resume"], about)
             case TestRequested():
                 values = {**about, "event_id": event.id, "event_type": TEST_TYPE}
                 await self._connection.execute(SQL["begin_test"], values)
+            case SubscriptionRemoved():
+                for statement in ("forget_progress", "forget_cursors", "forget_parked", "forget_deliveries"):
+                    await self._connection.execute(SQL[statement], about)
             case _:
                 pass
-        is_removed = isinstance(event.data, SubscriptionRemoved)
-        kept = [] if is_removed else [webhook.secret_id, webhook.previous_secret_id]
-        values = {**about, "kept": [each for each in kept if each is not None], "is_removed": is_removed}
+
+    async def _forget_secrets(self, subscription_id: UUID, before: Webhook | None, webhook: Webhook | None) -> None:
+        """Delete what signs nothing after a change; everything if there is no subscription, or no more."""
+        is_removed = webhook is None or webhook.removed_at_ms is not None
+        kept = [] if webhook is None or is_removed else [webhook.secret_id, webhook.previous_secret_id]
+        values = {
+            "subscription_id": subscription_id,
+            "kept": [each for each in kept if each is not None],
+            "is_removed": is_removed,
+            "replaced": None if before is None else before.previous_secret_id,
+            "previous": None if webhook is None else webhook.previous_secret_id,
+        }
         await self._connection.execute(SQL["forget_secrets"], values)
 
 
 async def forget_webhooks(connection: AsyncConnection) -> None:
     """Empty the tables of subscriptions: the elected dispatcher fills them again from the start of the topic.
 
-    How far each has delivered, its secrets and its deliveries stay: nothing is sent again.
+    How far each has delivered, its secrets and its deliveries stay, except of those that were removed: nothing is sent
+    again.
     """
     async with connection.transaction():
         await connection.execute(SQL["forget"])

@@ -55,6 +55,18 @@ delete from subscription_cursors where subscription_id = %(subscription_id)s;
 -- forget_parked --
 delete from subscription_parked where subscription_id = %(subscription_id)s;
 
+-- forget_progress --
+-- Before its cursors: a deliverer that stores its progress now ends first, and later ones find no row.
+delete from subscription_progress where subscription_id = %(subscription_id)s;
+
+-- forget_deliveries --
+delete from subscription_deliveries where subscription_id = %(subscription_id)s;
+
+-- end_retries --
+-- Nobody retries these from their old place: those that are delivered again begin anew.
+update subscription_deliveries set outcome = 'given-up', next_at = null
+ where subscription_id = %(subscription_id)s and outcome = 'retried';
+
 -- place --
 insert into subscription_cursors (subscription_id, partition, next_offset)
 select %(subscription_id)s, n - 1, next_offset from unnest(%(offsets)s::bigint[]) with ordinality as o (next_offset, n);
@@ -63,10 +75,12 @@ select %(subscription_id)s, n - 1, next_offset from unnest(%(offsets)s::bigint[]
 update subscription_progress set failures = 0, retry_at = null where subscription_id = %(subscription_id)s;
 
 -- forget_secrets --
--- Secrets that sign nothing any more; one that was just written belongs to an event that is not projected yet.
+-- Secrets that sign nothing any more: the replaced one, and earlier ones whose event was never appended. A later one belongs to an
+-- event that is not projected yet, also when the tables are filled again.
 delete from subscription_secrets
  where subscription_id = %(subscription_id)s and secret_id <> all (%(kept)s::uuid[])
-   and (%(is_removed)s or created_at < now() - interval '1 hour');
+   and (%(is_removed)s or secret_id = %(replaced)s
+        or created_at < (select created_at from subscription_secrets where secret_id = %(previous)s) - interval '1 hour');
 
 -- begin_test --
 insert into subscription_deliveries (subscription_id, event_id, event_type, outcome, attempts)
@@ -158,9 +172,13 @@ select partition, record_offset, attempts from subscription_deliveries
  where subscription_id = %(subscription_id)s and outcome = 'retried' and partition is not null;
 
 -- pending_tests --
-select d.subscription_id, d.event_id from subscription_deliveries d
- where d.outcome = 'pending' and d.partition is null
- order by d.first_at limit 20;
+-- The oldest of each subscription that is not removed: what waits for one endpoint delays no other.
+select d.subscription_id, d.event_id
+  from subscriptions s
+ cross join lateral (select w.subscription_id, w.event_id from subscription_deliveries w
+                      where w.subscription_id = s.subscription_id and w.outcome = 'pending' and w.partition is null
+                      order by w.first_at limit %(most_each)s) d
+ where s.removed_at is null;
 
 -- keep_progress --
 -- No row: somebody else delivers now, or the place was moved.
@@ -200,9 +218,10 @@ update subscription_deliveries
  where event_id = %(event_id)s and partition is null and outcome = 'pending';
 
 -- prune --
--- All but the latest deliveries; deliveries that are being retried stay.
+-- All but the latest deliveries. Those that are being retried stay; so do tests, which would be sent again when the tables are
+-- filled again from the topic.
 delete from subscription_deliveries
- where subscription_id = %(subscription_id)s and outcome not in ('retried', 'pending')
+ where subscription_id = %(subscription_id)s and outcome <> 'retried' and partition is not null
    and (last_at, delivery_id) <= (select last_at, delivery_id from subscription_deliveries
                                    where subscription_id = %(subscription_id)s
                                    order by last_at desc, delivery_id desc offset %(most)s limit 1);

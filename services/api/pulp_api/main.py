@@ -12,8 +12,10 @@ from pulp_events.clock import ServerClock
 from pulp_events.errors import SettingsError
 from pulp_events.filters import Origin
 from pulp_events.log import KafkaLog, RecordLog, TimedLog
-from pulp_events.schedule_log import KafkaScheduleLog
-from pulp_events.webhook_log import KafkaWebhookLog
+from pulp_events.schedule_codec import SCHEDULE_TYPES
+from pulp_events.schedule_log import KafkaScheduleLog, ScheduleLog
+from pulp_events.webhook_codec import WEBHOOK_TYPES
+from pulp_events.webhook_log import KafkaWebhookLog, WebhookLog
 from pulp_projections.connection import pool
 from pulp_projections.personal.master import MasterKeys
 from pulp_projections.reading.origins import origins
@@ -24,7 +26,8 @@ from pulp_runtime.preconditions import connections
 from pulp_runtime.preconditions.looking import Place, place_of
 from pulp_runtime.preconditions.watch import Watch, watching
 from pulp_runtime.startup import prepare
-from pulp_runtime.telemetry.metered_log import MeteredTimedLog
+from pulp_runtime.telemetry.metered_log import MeteredOrderedLog, MeteredTimedLog
+from pulp_runtime.telemetry.metric import Meter
 from pulp_runtime.telemetry.serving import Telemetry, telling
 from pulp_runtime.telemetry.tracing import TracedTimedLog
 from starlette.types import ASGIApp
@@ -114,8 +117,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
                 else DetachedRecords(settings.archive, settings.topics.events, installed.topic_id),
             )
             subjects = Subjects(lendable.connection, telling_audit(settings.kafka, settings.topics.audit), master)
-            schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
-            subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
+            schedules, subscriptions = _ordered_logs(log, settings, telemetry.meter)
             server = Server(
                 _application(settings, service, hub, audit, watch, schedules, subscriptions, subjects, log, telemetry),
                 hub,
@@ -143,6 +145,18 @@ def _told(log: TimedLog, settings: Settings, telemetry: Telemetry) -> TimedLog:
     return TracedTimedLog(told, telemetry.tracing, settings.topics.events)
 
 
+def _ordered_logs(log: KafkaLog, settings: Settings, meter: Meter) -> tuple[ScheduleLog, WebhookLog]:
+    """The logs of schedules and of subscriptions, whose appends are measured if that is on."""
+    schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
+    subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
+    if not meter.is_on:
+        return schedules, subscriptions
+    return (
+        MeteredOrderedLog(schedules, SCHEDULE_TYPES, meter),
+        MeteredOrderedLog(subscriptions, WEBHOOK_TYPES, meter),
+    )
+
+
 def _place(settings: Settings, broker_clock: ServerClock) -> Place:
     certificates = () if settings.tls is None else (Path(settings.tls.certificate),)
     return place_of(settings, broker_clock=broker_clock, certificates=certificates)
@@ -154,8 +168,8 @@ def _application(
     hub: Hub,
     audit: Audit,
     watch: Watch,
-    schedules: KafkaScheduleLog,
-    subscriptions: KafkaWebhookLog,
+    schedules: ScheduleLog,
+    subscriptions: WebhookLog,
     subjects: Subjects,
     records: RecordLog,
     telemetry: Telemetry,

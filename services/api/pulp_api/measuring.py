@@ -12,7 +12,7 @@ from pulp_projections.reading.queue import QueueRow, queues
 from pulp_projections.reading.unblocked import longest_unblocked_s
 from pulp_projections.schedules.reading import LATE_S, schedules_health
 from pulp_projections.webhooks.reading import WaitingDeliveries, waiting_deliveries
-from pulp_projections.workers import WorkerRow, is_dispatching, workers
+from pulp_projections.workers import WorkerRow, dispatching, workers
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.telemetry import catalog
 from pulp_runtime.telemetry.metric import Meter, Reading
@@ -58,10 +58,11 @@ class Gauges:
         """Queues, workers, schedules, subscriptions and dead letters. Raises `psycopg.Error`."""
         unserved_s = self._service.unserved_s
         async with self._service.connection() as connection:
-            waiting = await queues(connection, unserved_s=unserved_s, running_of=self._quotas.running_of)
-            longest_s = await longest_unblocked_s(connection, unserved_s=unserved_s)
+            running_of = self._quotas.running_of
+            waiting = await queues(connection, unserved_s=unserved_s, running_of=running_of)
+            longest_s = await longest_unblocked_s(connection, unserved_s=unserved_s, running_of=running_of)
             online = (await workers(connection, [_ONLINE])).rows
-            dispatching = await is_dispatching(connection)
+            dispatcher = await dispatching(connection)
             schedules = await schedules_health(connection, late_s=LATE_S)
             webhooks = await waiting_deliveries(connection)
             dead = await trust.dead_letters(connection)
@@ -72,9 +73,9 @@ class Gauges:
             Reading(catalog.UNBLOCKED_QUEUE, sum(row.runnable for row in waiting)),
             Reading(catalog.LONGEST_UNBLOCKED, longest_s or 0.0),
             *_of_workers(online, now),
-            Reading(catalog.DISPATCHING, float(dispatching)),
+            Reading(catalog.DISPATCHING, float(dispatcher.assigns)),
             Reading(catalog.OVERDUE, schedules.overdue),
-            *(reading for each in webhooks for reading in _of_webhook(each)),
+            *(reading for each in webhooks for reading in of_webhook(each)),
             Reading(catalog.DEAD_LETTERS, dead),
             Reading(catalog.PARKED, parked),
         ]
@@ -99,9 +100,11 @@ def _of_queue(row: QueueRow, now: datetime) -> Iterator[Reading]:
     yield Reading(catalog.OLDEST_WAIT, waited_s, label)
 
 
-def _of_webhook(each: WaitingDeliveries) -> Iterator[Reading]:
+def of_webhook(each: WaitingDeliveries) -> Iterator[Reading]:
+    """What waits for a subscription. Its parked tasks are apart: their events are no longer part of the backlog."""
     yield Reading(catalog.WEBHOOK_BACKLOG, each.events, (each.name,))
     yield Reading(catalog.WEBHOOK_BACKLOG_SECONDS, each.oldest_s, (each.name,))
+    yield Reading(catalog.WEBHOOK_PARKED, each.parked_tasks, (each.name,))
 
 
 def _of_workers(online: list[WorkerRow], now: datetime) -> Iterator[Reading]:

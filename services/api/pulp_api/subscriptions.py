@@ -13,7 +13,7 @@ from pulp_accounts.users import Role
 from pulp_events.cursor import Cursor, parse_start
 from pulp_events.errors import BadInput, LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.events import Name
-from pulp_events.filters import EVERYTHING, Filter
+from pulp_events.filters import EVERYTHING, UNDECODABLE, Filter
 from pulp_events.ids import new_id
 from pulp_events.log import TimedLog
 from pulp_events.webhook import Webhook, WebhookReason, WebhookState
@@ -146,6 +146,7 @@ class Subscriptions:
         """Raises `Forbidden`, `BadSubscription`, `BadInput`, `LogUnavailable`, `PositionNotReached`."""
         principal.need(*_WHO)
         _check_url(wanted.url)
+        _check_filter(wanted.filter)
         start = await self._start(wanted.since)
         await self._check_number(principal)
         subscription_id, secret_id, secret = new_id(), new_id(), secrets.token_bytes(_SECRET_BYTES)
@@ -309,6 +310,16 @@ def _check_url(url: str) -> None:
         literal(target.host)
     except Refused:
         raise BadSubscription("url", "Write an address in full, such as 192.0.2.7, or a name.") from None
+
+
+def _check_filter(wanted: Filter) -> None:
+    """Raises `BadSubscription` for a type that is never delivered."""
+    if UNDECODABLE in wanted.types:
+        raise BadSubscription(
+            "filter",
+            f"types: {UNDECODABLE} stands for records that are not events, and a subscription delivers only events."
+            " Leave it out; a stream or a reader of Kafka gets such records.",
+        )
 
 
 def _shown(secret: bytes) -> str:

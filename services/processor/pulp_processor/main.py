@@ -11,8 +11,10 @@ from confluent_kafka.admin import AclOperation
 from pulp_archive import reach
 from pulp_events.errors import PulpError
 from pulp_events.findings import faults
-from pulp_events.log import KafkaLog
+from pulp_events.log import KafkaLog, TimedLog
+from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schedule_log import KafkaScheduleLog
+from pulp_events.webhook_codec import WEBHOOK_TYPES
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_runtime.gc_tuning import collect_seldom
 from pulp_runtime.heartbeat import Heartbeat
@@ -20,8 +22,9 @@ from pulp_runtime.preconditions.connections import PROCESSOR
 from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import PreconditionFailed, prepare
+from pulp_runtime.telemetry.metered_log import MeteredOrderedLog, MeteredTimedLog
 from pulp_runtime.telemetry.serving import Telemetry, telling
-from pulp_runtime.telemetry.tracing import TracedTimedLog, Tracing
+from pulp_runtime.telemetry.tracing import TracedTimedLog
 from pulp_runtime.tick_submission import MakeTickSubmitter, OpenTickSubmitter
 
 from pulp_processor.consuming import internals, shutdown
@@ -77,7 +80,7 @@ async def _serve(
     async with _instance(settings) as instance, _log_of(settings, installed.partitions) as log:
         app = ProcessorApp(settings, installed.topic_id, meter=meter, tracing=tracing)
         meter.add_source("kafka", Lag(app.in_hand, log.end_offsets).readings)
-        told = log if tracing is None else TracedTimedLog(log, tracing, settings.topics.events)
+        told = _told(log, settings, telemetry)
         reactor = Reactor(
             told,
             settings.postgres,
@@ -87,9 +90,9 @@ async def _serve(
             is_tracing=tracing is not None,
         )
         app.after_commit = reactor.wake
-        companions = [_deliverer(settings, log, tracing)]
+        companions = [_deliverer(settings, log, telemetry)]
         if make_submitter is not None:
-            companions.append(_scheduler(settings, log, make_submitter(told, installed.partitions), tracing))
+            companions.append(_scheduler(settings, log, make_submitter(told, installed.partitions), telemetry))
         if settings.publishes_states:
             companions.append(StatePublisher(settings.kafka, settings.topics, settings.postgres).run)
         dispatcher = Dispatcher(
@@ -129,26 +132,34 @@ async def _check_archive(settings: Settings) -> None:
         raise PreconditionFailed(faults(found), "or let it pass with PULP_TOPIC_CHECK=warn")
 
 
+def _told(log: TimedLog, settings: Settings, telemetry: Telemetry) -> TimedLog:
+    """The log of tasks, whose appends are measured and traced if these are on."""
+    told = MeteredTimedLog(log, telemetry.meter) if telemetry.meter.is_on else log
+    return told if telemetry.tracing is None else TracedTimedLog(told, telemetry.tracing, settings.topics.events)
+
+
 def _scheduler(
-    settings: Settings, log: KafkaLog, open_submitter: OpenTickSubmitter, tracing: Tracing | None
+    settings: Settings, log: KafkaLog, open_submitter: OpenTickSubmitter, telemetry: Telemetry
 ) -> Callable[[], Coroutine[Any, Any, Never]]:
     topic = settings.topics.schedules
+    schedules = KafkaScheduleLog(log, settings.kafka, topic)
     return Scheduler(
-        KafkaScheduleLog(log, settings.kafka, topic),
+        MeteredOrderedLog(schedules, SCHEDULE_TYPES, telemetry.meter) if telemetry.meter.is_on else schedules,
         settings.kafka,
         topic,
         settings.postgres,
         open_submitter,
         log.end_offsets,
         grace_s=settings.schedule_grace_s,
-        tracing=tracing,
+        tracing=telemetry.tracing,
     ).run
 
 
-def _deliverer(settings: Settings, log: KafkaLog, tracing: Tracing | None) -> Callable[[], Coroutine[Any, Any, Never]]:
+def _deliverer(settings: Settings, log: KafkaLog, telemetry: Telemetry) -> Callable[[], Coroutine[Any, Any, Never]]:
     topics = settings.topics
+    subscriptions = KafkaWebhookLog(log, settings.kafka, topics.subscriptions)
     return Deliverer(
-        KafkaWebhookLog(log, settings.kafka, topics.subscriptions),
+        MeteredOrderedLog(subscriptions, WEBHOOK_TYPES, telemetry.meter) if telemetry.meter.is_on else subscriptions,
         settings.kafka,
         topics.subscriptions,
         topics.events,
@@ -156,7 +167,7 @@ def _deliverer(settings: Settings, log: KafkaLog, tracing: Tracing | None) -> Ca
         settings.webhooks,
         log.end_offsets,
         is_scoped=settings.is_scoped,
-        tracing=tracing,
+        tracing=telemetry.tracing,
     ).run
 
 

@@ -95,6 +95,7 @@ _ADVICE: Final[Mapping[Code, str]] = {
     Code.NO_WORKER_FOR_QUEUE: "Start a worker with --queue for it, or cancel the task.",
     Code.NO_WORKER_FOR_OPERATION: "Install the package of the operation where workers run, and restart them; or cancel"
     " the task.",
+    Code.DISPATCHER_SETTLES: "Wait; if it lasts for minutes, look at the lag in readyz/ and the log of the processors.",
     Code.NEXT_ATTEMPT: "Wait; or cancel the task if the error will not go away.",
     Code.DEPENDENCY: "Wait for those tasks. If one ends otherwise than with success, this task is skipped.",
     Code.RESOURCE_HELD: "Wait for those tasks, or cancel them.",

@@ -114,7 +114,10 @@ async def resume_subscription(call: Authenticated, request: Request, subscriptio
 
 @router.post("/subscriptions/{subscription_id}/redeliver/")
 async def redeliver_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
-    """Deliver again from `since` on (`beginning`, `now`, a time or a cursor), or from the first parked event."""
+    """Deliver again from `since` on (`beginning`, `now`, a time or a cursor), or from the first parked event.
+
+    A subscription that is paused or parked is resumed.
+    """
     await _admit(call)
     wanted = await _body(request, Redelivery)
     try:

@@ -12,7 +12,7 @@ from pulp_events.findings import described
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import Condition
 from pulp_projections.schedules.reading import LATE_S, SchedulesHealth, schedules_health
-from pulp_projections.workers import Slots, Unserved, WorkerRow, is_dispatching, slots, unserved, workers
+from pulp_projections.workers import Dispatching, Slots, Unserved, WorkerRow, dispatching, slots, unserved, workers
 from pulp_runtime.preconditions.looking import Report
 from pulp_runtime.preconditions.watch import Watch
 
@@ -65,6 +65,15 @@ class UnservedOperationResponse(UnservedQueueResponse):
     operation: str
 
 
+Settling = Annotated[
+    bool | None,
+    Meta(
+        description="Whether the processor that assigns tasks has just taken over, and assigns nothing before the"
+        " events in the log as of then are projected, and workers have reported what they run."
+    ),
+]
+
+
 class StatusResponse(TypedDict):
     """Pulp 3's status, then that of what only this service has."""
 
@@ -84,6 +93,7 @@ class StatusResponse(TypedDict):
         list[dict[str, str | None]], Meta(description="The findings of the last check of the preconditions.")
     ]
     dispatching: Annotated[bool | None, Meta(description="Whether a processor assigns tasks to workers.")]
+    settling: Settling
     schedules: Annotated[
         dict[str, float | None] | None,
         Meta(description="How many there are, how many are enabled or overdue, and by how long."),
@@ -100,6 +110,7 @@ class ReadyResponse(TypedDict):
     lag: Annotated[dict[str, int], Meta(description="Events not projected yet, by partition.")]
     workers: dict[str, int] | None
     dispatching: bool | None
+    settling: Settling
     schedules: dict[str, float | None] | None
     findings: list[dict[str, str | None]]
 
@@ -139,7 +150,8 @@ async def status(request: Request) -> Response:
         "workers": health.workers,
         "audit_fault": request.app.state.audit.fault,
         "findings": _findings(request),
-        "dispatching": health.is_dispatching,
+        "dispatching": None if health.dispatching is None else health.dispatching.assigns,
+        "settling": None if health.dispatching is None else health.dispatching.settles,
         "schedules": health.schedules,
         "unserved_queues": [
             {"queue": each.queue, "waiting": each.waiting} for each in nobody_runs if each.operation is None
@@ -164,7 +176,8 @@ async def ready(request: Request) -> Response:
     """200 if Kafka and Postgres respond and no data is in danger, else 503. Open to anonymous users.
 
     Reports the lag of every partition, what is down, and the findings of the last check of the preconditions.
-    `workers` counts the live workers and their free slots; `dispatching` is whether a processor assigns tasks to them.
+    `workers` counts the live workers and their free slots; `dispatching` is whether a processor assigns tasks to
+    them; if not, `settling` is whether one has just taken over, and will.
     `schedules` counts the schedules, and those with a tick that nobody has run in time. The API is ready even without
     any of these.
     """
@@ -177,7 +190,8 @@ async def ready(request: Request) -> Response:
         "down": down,
         "lag": health.lag,
         "workers": health.workers,
-        "dispatching": health.is_dispatching,
+        "dispatching": None if health.dispatching is None else health.dispatching.assigns,
+        "settling": None if health.dispatching is None else health.dispatching.settles,
         "schedules": health.schedules,
         "findings": _findings(request),
     }
@@ -200,7 +214,7 @@ class _Health(NamedTuple):
     """Partition → number of events that are not projected yet; empty while Kafka is down."""
     workers: dict[str, int] | None
     """The numbers of live workers, of their slots and of free slots; None while Postgres is down."""
-    is_dispatching: bool | None
+    dispatching: Dispatching | None
     """Whether a processor assigns tasks to workers; None while Postgres is down."""
     schedules: dict[str, float | None] | None
     """How many schedules there are, are enabled, and are overdue, and by how long; None while Postgres is down."""
@@ -216,13 +230,13 @@ async def _probe(service: Service) -> _Health:
     if postgres is None:
         return _Health(down, lag, None, None, None)
     schedules = postgres.schedules._asdict()
-    return _Health(down, lag, postgres.slots._asdict(), postgres.is_dispatching, schedules)
+    return _Health(down, lag, postgres.slots._asdict(), postgres.dispatching, schedules)
 
 
 class _ReadModel(NamedTuple):
     positions: dict[int, int]
     slots: Slots
-    is_dispatching: bool
+    dispatching: Dispatching
     schedules: SchedulesHealth
 
 
@@ -239,6 +253,6 @@ async def _read_model(service: Service) -> _ReadModel | None:
         async with asyncio.timeout(_PROBE_S), service.connection() as connection:
             positions, found = await queries.positions(connection), await slots(connection)
             schedules = await schedules_health(connection, late_s=LATE_S)
-            return _ReadModel(positions, found, await is_dispatching(connection), schedules)
+            return _ReadModel(positions, found, await dispatching(connection), schedules)
     except (PostgresError, TimeoutError):
         return None

@@ -45,6 +45,7 @@ class Code(StrEnum):
     NO_DISPATCHER = "no-dispatcher"
     NO_WORKER_FOR_QUEUE = "no-worker-for-queue"
     NO_WORKER_FOR_OPERATION = "no-worker-for-operation"
+    DISPATCHER_SETTLES = "dispatcher-settles"
     NEXT_ATTEMPT = "next-attempt"
     DEPENDENCY = "dependency"
     RESOURCE_HELD = "resource-held"
@@ -107,6 +108,12 @@ def _stopping(facts: WaitingFacts, running_of: RunningOf) -> Iterator[WaitReason
         yield _next_attempt(facts.failed)
     if facts.unmet:
         yield _dependency(facts.unmet, facts.hidden)
+    if facts.has_dispatcher and facts.is_settling:  # before what it has not freed yet: holds of tasks that have ended
+        yield WaitReason(
+            code=Code.DISPATCHER_SETTLES,
+            message="The processor that assigns tasks has just taken over, and assigns nothing before the events in the"
+            " log as of then are projected, and workers have reported what they run.",
+        )
     if facts.held:
         yield _held(facts.held, facts.hidden)
     if facts.ahead is not None:

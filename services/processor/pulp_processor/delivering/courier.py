@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence, Set
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple, Protocol
@@ -255,12 +255,18 @@ class Courier:
         span = self._begin_span(item, held)
         if span is not None:
             headers["traceparent"] = span.traceparent
-        message = WebhookMessage(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
+        message = WebhookMessage(
+            self.webhook.endpoint.url,
+            str(held.event_id),
+            held.value,
+            secrets,
+            headers,
+            task_id=item.task_id,
+            position=item.position,
+        )
         try:
-            answer = await self._sender.send(message)
-        except Exception as error:  # a bug: without an answer the event, and so its lane, would wait for ever
-            _log.exception("a delivery broke", extra={**self._about(), "event": message.message_id})
-            answer = EndpointAnswer(Verdict.FAILED, None, f"the deliverer itself failed: {type(error).__name__}", 0)
+            with self._within(span):
+                answer = await self._send_message(message)
         except BaseException as error:
             if span is not None:
                 span.end(type(error).__name__)
@@ -269,6 +275,17 @@ class Courier:
             span.set({} if answer.status is None else {"http.response.status_code": answer.status})
             span.end(None if answer.verdict is Verdict.DELIVERED else answer.verdict.value)
         self._note(item, answer)
+
+    async def _send_message(self, message: WebhookMessage) -> EndpointAnswer:
+        try:
+            return await self._sender.send(message)
+        except Exception as error:  # a bug: without an answer the event, and so its lane, would wait for ever
+            _log.exception("a delivery broke", extra={**message.log_fields, **self._about()})
+            return EndpointAnswer(Verdict.FAILED, None, f"the deliverer itself failed: {type(error).__name__}", 0)
+
+    def _within(self, span: Span | None) -> AbstractContextManager[None]:
+        """Log lines in the block have the ids of the span."""
+        return nullcontext() if self._tracing is None else self._tracing.within(span)
 
     def _begin_span(self, item: Item, held: _Held) -> Span | None:
         if self._tracing is None:

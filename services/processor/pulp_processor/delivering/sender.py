@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import httpcore
 import httpx
 from pulp_events.codec import CONTENT_TYPE
+from pulp_events.task import Position
 from pulp_runtime.outgoing.network import (
     HEAD,
     CheckedNetwork,
@@ -60,6 +62,22 @@ class WebhookMessage(NamedTuple):
     secrets: Sequence[bytes]
     """Each of them signs it."""
     headers: Mapping[str, str]
+    task_id: UUID | None = None
+    """For log lines, as the position; None of both: a test."""
+    position: Position | None = None
+
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """Which delivery it is, for the log: the URL may hold a secret."""
+        fields: dict[str, str | int] = {
+            "subscription": self.headers.get(SUBSCRIPTION_HEADER, ""),
+            "event": self.message_id,
+        }
+        if self.task_id is not None:
+            fields["task_id"] = str(self.task_id)
+        if self.position is not None:
+            fields |= self.position._asdict()
+        return fields
 
 
 class EndpointAnswer(NamedTuple):
@@ -114,10 +132,11 @@ class Sender:
                 status, retry_after = await self._post(message)
             verdict, error = _judged(status)
             pause_s = min(asked_pause_s(retry_after) or 0.0, self._settings.longest_pause_s)
-        except TimeoutError:
+        except TimeoutError as fault:
+            _log_failure(fault, message)
             error = f"no complete answer within {self._settings.total_s:g} s (PULP_WEBHOOK_TOTAL_S)"
         except _FAULTS as fault:
-            _log.info("a delivery has failed", extra={"kind": type(fault).__name__, **_named(message)})
+            _log_failure(fault, message)
             error = _told(fault)
         return EndpointAnswer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
 
@@ -201,9 +220,8 @@ def _judged(status: int) -> tuple[Verdict, str | None]:
     return Verdict.FAILED, f"the endpoint answered {status}"
 
 
-def _named(message: WebhookMessage) -> dict[str, str]:
-    """Which subscription and event, for the log: the URL may hold a secret."""
-    return {"subscription": message.headers.get(SUBSCRIPTION_HEADER, ""), "event": message.message_id}
+def _log_failure(fault: BaseException, message: WebhookMessage) -> None:
+    _log.info("a delivery has failed", extra={"kind": type(fault).__name__, **message.log_fields})
 
 
 def _told(fault: BaseException) -> str:

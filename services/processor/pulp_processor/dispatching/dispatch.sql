@@ -6,7 +6,7 @@ with free as (
      where renewed_at + make_interval(secs => %(lease_s)s) < now() or holder = %(holder)s
        for update skip locked
 )
-update dispatcher d set epoch = epoch + 1, holder = %(holder)s, renewed_at = now() from free
+update dispatcher d set epoch = epoch + 1, settling_epoch = epoch + 1, holder = %(holder)s, renewed_at = now() from free
  where d.singleton = free.singleton
 returning epoch;
 
@@ -38,6 +38,10 @@ select seen_at + make_interval(secs => coalesce((select max(lease_seconds) from 
 
 -- see_timeline --
 insert into timelines values (timeline()) on conflict do nothing;
+
+-- settle --
+-- Tells people that this dispatcher assigns tasks from now on. The mark of a successor stays.
+update dispatcher set settling_epoch = null where settling_epoch = %(epoch)s returning epoch;
 
 -- facts --
 -- What the dispatcher must know about a task: if it waits, everything that decides when it begins; if it has succeeded

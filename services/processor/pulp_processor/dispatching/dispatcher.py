@@ -222,8 +222,13 @@ class Dispatcher:
     async def _settle(self, tables: DispatchTables) -> None:
         """Wait until the projection has passed the log, and workers could put back what a failover lost."""
         ends = await self._log.end_offsets()
-        while not (await tables.is_settled() and _has_passed((await tables.moved({})).positions, ends)):  # noqa: ASYNC110
+        tell_at_s = self._clock_s() + _PERIOD_S
+        while (awaited := await _awaited(tables, ends)) is not None:
+            if self._clock_s() >= tell_at_s:
+                tell_at_s = self._clock_s() + _SELDOM_S
+                _log.info("elected, but assigning nothing yet: %s", awaited)
             await asyncio.sleep(_SETTLING_S)
+        await tables.settle()
 
 
 def spacing_s(moved: int) -> float:
@@ -235,8 +240,16 @@ def spacing_s(moved: int) -> float:
     return _SPACING_S if moved >= _MANY_MOVED else 0.0
 
 
-def _has_passed(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:
-    return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+async def _awaited(tables: DispatchTables, ends: Mapping[int, int]) -> str | None:
+    """What a dispatcher still waits for before it may assign tasks; `ends` are those of the log at its election."""
+    if not await tables.is_settled():
+        return "Postgres has failed over, and workers have a lease's time to put their claims back"
+    positions = (await tables.moved({})).positions
+    behind = sum(max(0, end - positions.get(partition, 0)) for partition, end in ends.items())
+    if not behind:
+        return None
+    events = "1 event" if behind == 1 else f"{behind} events"
+    return f"{events} from before the election {'is' if behind == 1 else 'are'} not projected"
 
 
 def _ids(payload: str) -> list[UUID]:

@@ -135,6 +135,10 @@ class DispatchTables(Protocol):
         """Whether workers have had time to put back what a server that took over may lack."""
         ...
 
+    async def settle(self) -> None:
+        """Tell people that this one assigns tasks from now on: since its election they have been told that it waits."""
+        ...
+
     async def waiting_after(self, last: TaskFacts | None, most: int) -> list[TaskFacts]:
         """A page of the tasks that wait, after a task of the page before."""
         ...
@@ -211,6 +215,10 @@ class PostgresTables:
         if not rows:
             await self._connection.execute(_SQL["see_timeline"])
         return rows == [(True,)]
+
+    async def settle(self) -> None:
+        """See `DispatchTables.settle`."""
+        await self._rows("settle", epoch=self.epoch)
 
     async def waiting_after(self, last: TaskFacts | None, most: int) -> list[TaskFacts]:
         """See `DispatchTables.waiting_after`."""

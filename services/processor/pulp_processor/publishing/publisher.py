@@ -6,7 +6,7 @@ transaction with the published records, so a crash loses nothing and publishes n
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple, Never
@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from pulp_events import admin
 from pulp_events.codec import key_of
-from pulp_events.errors import LogError, TopicMismatch
+from pulp_events.errors import LogError, LogUnavailable, TopicMismatch, TopicNotFound
 from pulp_events.kafka import Servers
 from pulp_events.task import Task
 from pulp_events.task_states import encode_state
@@ -27,13 +27,14 @@ from pulp_projections.plans import ONLY_BY_KEYS, KeptPlans
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import load_tasks
 
-from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecord
+from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecord, places_of
 
 _SQL: Final = load("pulp_processor.publishing", "states.sql")
 _PERIOD_S: Final = 0.25
 _PAGE_EVENTS: Final = 2000
 _PAGE_TASKS: Final = 2000
 _BEFORE_ALL: Final = UUID(int=0)
+_ATTEMPTS: Final = 3
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _log = logging.getLogger("pulp.states")
 
@@ -134,6 +135,43 @@ async def _all_tasks(
     reached = task_ids[-1] if len(task_ids) == _PAGE_TASKS else None
     records = [_record(task) for task_id in task_ids if (task := tasks[task_id]).partition in incomplete]
     return records, {partition: place._replace(after=reached) for partition, place in incomplete.items()}
+
+
+async def publish_again(
+    servers: Servers, topics: Topics, conninfo: str, task_id: UUID, partition: int, former: Collection[int] = ()
+) -> bool:
+    """Publish what a task is now, once more; False without the topic of states, or if nothing was ever published to it.
+
+    For a task whose rows were replaced although no event came, which a publisher at work does not notice. `partition`
+    is the task's. A task without a row gets a tombstone, as it does in the `former` partitions that its row named.
+    Raises `psycopg.Error`, `LogError`.
+    """
+    if (partitions := await asyncio.to_thread(_partitions_in_use, servers, topics)) is None:
+        return False
+    async with await connect(conninfo, "pulp-states", settings=ONLY_BY_KEYS) as connection:
+        for further in range(_ATTEMPTS - 1, -1, -1):
+            log = await asyncio.to_thread(StateLog.open, servers, topics, partitions)
+            try:
+                # Read after every other publisher is fenced off: none has published a later state.
+                task = (await load_tasks(connection, [task_id])).get(task_id)
+                again = StateRecord(key_of(task_id), None, partition) if task is None else _record(task)
+                gone = [StateRecord(again.key, None, other) for other in former if other != again.partition]
+                await asyncio.to_thread(log.publish, [*gone, again], {})
+                break
+            except LogUnavailable:  # a publisher at work has fenced this one off in turn
+                if not further:
+                    raise
+            finally:
+                await asyncio.to_thread(log.close)
+    return True
+
+
+def _partitions_in_use(servers: Servers, topics: Topics) -> int | None:
+    try:
+        partitions = admin.describe(servers, topics.states).partitions
+    except TopicNotFound:
+        return None
+    return partitions if places_of(servers, topics, partitions) else None
 
 
 class _Page(NamedTuple):

@@ -87,26 +87,12 @@ class StateLog:
             made._producer.init_transactions(_TIMEOUT_S)
         except KafkaException as error:
             made.close()
-            raise made._failed(error) from error
+            raise _failed(made._kafka, error) from error
         return made
 
     def places(self) -> dict[int, StatePlace]:
-        """By partition; partitions without published states are left out. Raises `LogUnavailable`, `LogRefused`."""
-        wanted = [TopicPartition(self._topics.events, partition) for partition in range(self._partitions)]
-        group = group_of(self._topics)
-        asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        # Not with the consumer, which does not report a refusal.
-        connection = admin.connect(self._kafka)
-        futures = connection.client.list_consumer_group_offsets(asked, require_stable=True, request_timeout=_TIMEOUT_S)
-        try:
-            found = connection.wait(futures[group], _TIMEOUT_S + 1).topic_partitions or []
-        except (KafkaException, TimeoutError) as error:
-            raise self._failed(error) from error
-        return {
-            each.partition: place
-            for each in found
-            if each.offset >= 0 and (place := StatePlace.read(each.offset, each.metadata or "")) is not None
-        }
+        """See `places_of`."""
+        return places_of(self._kafka, self._topics, self._partitions)
 
     def publish(self, records: Iterable[StateRecord], places: Mapping[int, StatePlace]) -> None:
         """Write the records and the place to continue from, or nothing. After an error `close` it and open another one.
@@ -140,7 +126,7 @@ class StateLog:
             # The transaction's own error says only how many records were not accepted.
             with contextlib.suppress(KafkaException):
                 self._producer.poll(0)
-            raise self._failed(KafkaException(undelivered[0]) if undelivered else error) from error
+            raise _failed(self._kafka, KafkaException(undelivered[0]) if undelivered else error) from error
 
     def close(self) -> None:
         """Release the connections; a transaction that is open is aborted by the next `open`, or after a minute."""
@@ -149,18 +135,33 @@ class StateLog:
             self._producer.purge()
             self._producer.flush(0)
 
-    def _failed(self, error: KafkaException | BufferError | TimeoutError) -> LogError:
-        said = error.args[0] if error.args else "it did not answer in time"
-        if isinstance(said, KafkaError):
-            return refusal(self._kafka, said) or LogUnavailable(
-                f"Kafka at {self._kafka} does not take states of tasks: {said.str()}"
-            )
-        return LogUnavailable(f"Kafka at {self._kafka} does not take states of tasks: {said}")
-
 
 def group_of(topics: Topics) -> str:
     """The consumer group that keeps the publisher's place, so that tools for lag show it."""
     return f"{topics.events}.states"
+
+
+def places_of(servers: Servers, topics: Topics, partitions: int) -> dict[int, StatePlace]:
+    """How far the states are published, by partition; partitions without published states are left out.
+
+    Raises `LogUnavailable`, `LogRefused`.
+    """
+    kafka = Kafka.of(servers)
+    wanted = [TopicPartition(topics.events, partition) for partition in range(partitions)]
+    group = group_of(topics)
+    asked = [ConsumerGroupTopicPartitions(group, wanted)]
+    # Not with the consumer, which does not report a refusal.
+    connection = admin.connect(kafka)
+    futures = connection.client.list_consumer_group_offsets(asked, require_stable=True, request_timeout=_TIMEOUT_S)
+    try:
+        found = connection.wait(futures[group], _TIMEOUT_S + 1).topic_partitions or []
+    except (KafkaException, TimeoutError) as error:
+        raise _failed(kafka, error) from error
+    return {
+        each.partition: place
+        for each in found
+        if each.offset >= 0 and (place := StatePlace.read(each.offset, each.metadata or "")) is not None
+    }
 
 
 def start_over(servers: Servers, topics: Topics, partitions: int) -> None:
@@ -173,3 +174,10 @@ def start_over(servers: Servers, topics: Topics, partitions: int) -> None:
         log.publish((), {partition: StatePlace(0, 0) for partition in range(partitions)})
     finally:
         log.close()
+
+
+def _failed(kafka: Kafka, error: KafkaException | BufferError | TimeoutError) -> LogError:
+    said = error.args[0] if error.args else "it did not answer in time"
+    if isinstance(said, KafkaError):
+        return refusal(kafka, said) or LogUnavailable(f"Kafka at {kafka} does not take states of tasks: {said.str()}")
+    return LogUnavailable(f"Kafka at {kafka} does not take states of tasks: {said}")

@@ -35,7 +35,7 @@ WORKER: Final = Needs(least=2, most=2)
 PROCESSOR: Final = Needs(least=5, most=5, a_partition=1)
 """The reactor, dead letters, two for the dispatcher, one that keeps the instance's name, and a writer for each
 partition. The process of the elected dispatcher has up to four more for schedules, two for subscriptions and one for
-the topic of states, which come out of those for everything else."""
+the topic of states, which the sum of `docs/operate/size.md` counts once."""
 COMMAND: Final = Needs(least=1, most=1)
 """What a command needs, which ends by itself."""
 

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import AsyncConnection
 from pulp_events.findings import Finding, Severity
 from pulp_projections.schedules.reading import LATE_S, SchedulesHealth, schedules_health
-from pulp_projections.workers import Unserved, is_dispatching, unserved
+from pulp_projections.workers import Dispatching, Unserved, dispatching, unserved
 
 
 async def look(connection: AsyncConnection) -> list[Finding]:
@@ -15,8 +15,8 @@ async def look(connection: AsyncConnection) -> list[Finding]:
         found = [_unserved(each) for each in await unserved(connection)]
         cursor = await connection.execute("select exists (select from tasks where state = 'waiting')")
         [(does_wait,)] = await cursor.fetchall()
-        if does_wait and not await is_dispatching(connection):
-            found.append(_not_dispatching())
+        if does_wait and not (dispatcher := await dispatching(connection)).assigns:
+            found.append(_not_dispatching(dispatcher))
         health = await schedules_health(connection, late_s=LATE_S)
         if health.overdue:
             found.append(_overdue(health))
@@ -25,7 +25,17 @@ async def look(connection: AsyncConnection) -> list[Finding]:
     return found
 
 
-def _not_dispatching() -> Finding:
+def _not_dispatching(dispatcher: Dispatching) -> Finding:
+    if dispatcher.settles:
+        return Finding(
+            "dispatch-settling",
+            "dispatch",
+            Severity.WARNING,
+            "tasks wait, and the processor that assigns them has just taken over: it waits until the events in the log"
+            " as of then are projected, and workers have reported what they run",
+            "no task starts before that",
+            "wait; if it lasts for minutes, look at the lag, and at the log of the processors (logger pulp.dispatcher)",
+        )
     return Finding(
         "dispatch-stopped",
         "dispatch",

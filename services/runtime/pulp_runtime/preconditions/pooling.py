@@ -9,6 +9,9 @@ from pulp_events.findings import Finding, Severity
 from pulp_projections.connection import connect
 
 _LIMIT_S: Final = 2.0
+_ROUNDS: Final = 10
+"""How often two clients compare their connections: others may hold, at that moment, the one that both would get."""
+_PAUSE_S: Final = 0.01
 
 
 async def look(connection: AsyncConnection, conninfo: str) -> list[Finding]:
@@ -21,10 +24,9 @@ async def look(connection: AsyncConnection, conninfo: str) -> list[Finding]:
         return []
     try:
         async with asyncio.timeout(_LIMIT_S), await connect(conninfo, "pulp-preconditions") as another:
-            is_lent = await _server_of(another) == server
+            if not await _is_lent(connection, another, server):
+                return []
     except (psycopg.Error, TimeoutError):  # it has no other connection, so the first one is not lent
-        return []
-    if not is_lent:
         return []
     return [
         Finding(
@@ -36,6 +38,17 @@ async def look(connection: AsyncConnection, conninfo: str) -> list[Finding]:
             "in PgBouncer: pool_mode = session for this database; or name Postgres itself in PULP_POSTGRES",
         )
     ]
+
+
+async def _is_lent(connection: AsyncConnection, another: AsyncConnection, server: int) -> bool:
+    """Whether one of these clients of a pooler ever gets a connection to Postgres that is not its own."""
+    others = await _server_of(another)
+    for _ in range(_ROUNDS):
+        found = await _server_of(connection), await _server_of(another)
+        if server == others or found != (server, others):
+            return True
+        await asyncio.sleep(_PAUSE_S)
+    return False
 
 
 async def _server_of(connection: AsyncConnection) -> int:

@@ -34,9 +34,12 @@ SOURCE_UP: Final = _gauge(
     "Whether the process could read its gauges from a source (`kafka`, `postgres`, `process`); 0: they are missing.",
     "source",
 )
+
+# The API, the processors and the workers.
 APPEND_SECONDS: Final = _histogram(
     "pulp_tasks_append_seconds",
-    "From an append until Kafka acknowledged the event; `type` is such as `accepted`.",
+    "From an append until Kafka acknowledged the event; `type` is such as `accepted`, `schedule.due` or"
+    " `subscription.parked`.",
     "type",
 )
 APPEND_FAILURES: Final = _counter(
@@ -178,6 +181,12 @@ WEBHOOK_BACKLOG_SECONDS: Final = _gauge(
     "The age of the oldest of these events, by the brokers' clock; 0 if there is none.",
     "subscription",
 )
+WEBHOOK_PARKED: Final = _gauge(
+    "pulp_tasks_webhook_parked_tasks",
+    "Tasks whose events a subscription does not deliver before somebody asks for a redelivery: its endpoint refused one"
+    " too often.",
+    "subscription",
+)
 FINDINGS: Final = _gauge("pulp_tasks_findings", "Findings of the API's last check of the preconditions.", "severity")
 UNBLOCKED_QUEUE: Final = _gauge("tasks_unblocked_queue", "Pulp 3's name: runnable tasks of all queues.")
 LONGEST_UNBLOCKED: Final = _gauge(
@@ -208,6 +217,7 @@ API: Final = (
         OVERDUE,
         WEBHOOK_BACKLOG,
         WEBHOOK_BACKLOG_SECONDS,
+        WEBHOOK_PARKED,
         FINDINGS,
         UNBLOCKED_QUEUE,
         LONGEST_UNBLOCKED,
@@ -216,7 +226,7 @@ API: Final = (
 )
 PROCESSOR: Final = (
     *(LAG_EVENTS, LAG_SECONDS, DELAY_SECONDS, COMMIT_SECONDS, BATCH_EVENTS, PROJECTED, IGNORED, DEAD, READ_AGAIN),
-    *(ELECTED, CLAIM_SECONDS, WAIT_SECONDS),
+    *(ELECTED, CLAIM_SECONDS, WAIT_SECONDS, APPEND_SECONDS, APPEND_FAILURES),
 )
 WORKER: Final = (
     *(SLOTS, OPERATING, LEASE_LEFT, HEARTBEAT_SECONDS, HEARTBEATS_FAILED, LEASES_LOST),

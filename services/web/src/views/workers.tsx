@@ -23,6 +23,7 @@ interface Worker {
 
 interface Status {
   dispatching: boolean | null;
+  settling?: boolean | null;
   unserved_queues: { queue: string; waiting: number }[];
   unserved_operations: { queue: string; operation: string; waiting: number }[];
 }
@@ -63,7 +64,12 @@ export function Unserved({ status }: { status: Status | null }): JSX.Element | n
   if (status === null) return null;
   return (
     <>
-      {status.dispatching === false && (
+      {status.dispatching === false && status.settling && (
+        <Note kind="warning" title="The processor that assigns tasks has just taken over.">
+          No task starts before it has caught up with the log.
+        </Note>
+      )}
+      {status.dispatching === false && !status.settling && (
         <Note kind="danger" title="No processor assigns tasks to workers.">
           Start one: <code>pulp-tasks processor</code>
         </Note>
