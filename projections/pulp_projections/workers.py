@@ -115,7 +115,7 @@ async def slots(connection: AsyncConnection) -> Slots:
 
 
 async def unserved(connection: AsyncConnection) -> list[Unserved]:
-    """The tasks that no live worker can run, of the 5,000 oldest waiting ones, by queue and operation."""
+    """Of the 5,000 oldest tasks that wait and are not assigned, those that no live worker can run."""
     return [Unserved(*row) for row in await _rows(connection, "unserved", {"most": _MOST_QUEUED})]
 
 

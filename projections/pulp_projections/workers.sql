@@ -29,12 +29,13 @@ select count(*), coalesce(sum(w.concurrency), 0)::bigint,
  where w.online
 
 -- unserved --
--- Counts, among the tasks that have waited longest, those that no live worker can run: in queues that none serves, where the operation
+-- Counts, among the tasks that have waited longest and are not assigned, those that no live worker can run: in queues that none serves, where the operation
 -- is null, and for operations that none of the queue offers. With the worker that was there last, and until when.
 with live as (select queues, operations from {registered} w where online and not draining),
 waiting as (
     select queue, operation, count(*) as tasks
-      from (select queue, operation from tasks where state = 'waiting' and purged_at is null
+      from (select queue, operation from tasks w where state = 'waiting' and purged_at is null
+               and not exists (select from claims c where c.task_id = w.task_id and c.released_at is null)
              order by accepted_at, task_id limit %(most)s) t
      group by queue, operation),
 unserved as (

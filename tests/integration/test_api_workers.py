@@ -101,6 +101,17 @@ async def test_status_names_the_queues_in_which_tasks_wait_for_nobody(api: Site)
     ]
 
 
+async def test_a_task_that_a_draining_worker_is_about_to_start_is_not_one_that_nobody_runs(api: Site) -> None:
+    instance_id = await add_worker(api, "w1")
+    async with api.connect() as connection:
+        await assign(connection, await api.task(), worker="w1", instance_id=instance_id)
+        await api.execute("update workers set draining = true")
+        assert (await get(api, "status/"))["unserved_queues"] == []
+        assert await dispatch.look(connection) == []
+        await api.task()
+        assert (await get(api, "status/"))["unserved_queues"] == [{"queue": "default", "waiting": 1}]
+
+
 async def test_status_names_the_operations_that_only_stopped_workers_offered(api: Site) -> None:
     await add_worker(api, "w1")
     await api.execute("update workers set operations = '{publish}'")
