@@ -16,7 +16,8 @@ def test_the_page_on_sizes_says_what_each_process_opens() -> None:
     assert rows["processor"].startswith(f"{PROCESSOR.most}, and {PROCESSOR.a_partition} for each partition")
     assert rows["API process"] == f"`PULP_API_CONNECTIONS` + {api(8).most - 8}"
     workers, processors, partitions, apis, others, reserved = 128, 2, 8, 2, 10, 3
-    shared = PROCESSOR.a_partition * partitions + others + reserved
+    elected = 4 + 2 + 1  # schedules, subscriptions, states: only in the process of the elected dispatcher
+    shared = PROCESSOR.a_partition * partitions + elected + others + reserved
     total = workers * WORKER.most + processors * PROCESSOR.most + apis * api(8).most + shared
     assert f"= {total}." in PAGE
 
