@@ -13,6 +13,7 @@ from pulp_events.codec import TYPES
 from pulp_events.events import Accepted, Progress
 from pulp_processor.dispatching import tables
 from pulp_processor.dispatching.tables import PLANNING as DISPATCHER
+from pulp_processor.dispatching.traces import ACCEPTED
 from pulp_projections.plans import BY_KEYS as WORKER
 from pulp_projections.sql import load
 
@@ -62,6 +63,7 @@ STATEMENTS: Final = {
             "partitions": [0],
             "offsets": [MANY - FEW],
             "still": [TYPES[Progress]],
+            "accepted": ACCEPTED,
         },
     ),
     "a page of what waits": Statement(
