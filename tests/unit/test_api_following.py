@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulp_api.front.direct import Direct, framed
 from pulp_api.streaming import sse
-from pulp_api.streaming.following import COHORTS, Following, StreamFollower
+from pulp_api.streaming.following import Following, StreamFollower
 from pulp_api.streaming.hub import Hub as EventHub
 from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
@@ -116,24 +115,6 @@ async def test_all_with_one_choice_get_the_same_bytes(scene: Scene) -> None:
     assert [client.offsets for client in clients] == [[0, 1, 2]] * 120
     assert len({id(part) for client in clients for part in client.got}) == 2
     assert clients[0].got[0] == framed(b"id: 0\nevent: x\ndata: 0         \n\nid: 1\nevent: x\ndata: 1         \n\n")
-
-
-async def test_cohorts_take_turns_and_each_gets_everything(scene: Scene) -> None:
-    clients = [Client() for _ in range(3 * COHORTS)]
-    for client in clients:
-        await scene.follow(client)
-    for turn in range(2 * COHORTS):
-        scene.recent.add([event(turn)])
-        scene.recent.show()
-        scene.following.go_on([turn % COHORTS])
-        await scene.settle()
-    # At each turn a cohort gets what has come since its last one.
-    last = Counter(client.offsets[-1] for client in clients)
-    assert last == {COHORTS + cohort: 3 for cohort in range(COHORTS)}
-    assert {len(client.got) for client in clients} == {2}
-    scene.following.go_on()
-    await scene.settle()
-    assert [client.offsets for client in clients] == [list(range(2 * COHORTS))] * len(clients)
 
 
 async def test_a_client_that_cannot_take_more_goes_on_by_itself_from_where_it_is(scene: Scene) -> None:
@@ -251,7 +232,8 @@ async def test_a_ping_never_takes_a_subscriber_back(scene: Scene, monkeypatch: p
             """They are known."""
 
     async def ended() -> None:
-        scene.following._release_all()
+        for follower in list(scene.following._followers.get(EVERYTHING, ())):
+            follower.release()
 
     cursor = Cursor("A" * 22, (0,))
     sent = [part async for part in sse.messages(cast(EventHub, Hub()), cursor, EVERYTHING, ended, outlet=client)]

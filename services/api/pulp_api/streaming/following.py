@@ -1,15 +1,12 @@
-"""The streams that have sent everything so far: new events are written to their clients in one go.
+"""The streams that have sent everything so far: new events are written to all their clients in one go.
 
 A task for each stream would cost a turn of the event loop and the layers of the framework for each client and batch.
-The streams form cohorts, whose turns come one after another: with thousands in one go, the last ones would wait for the
-writes to all others, and the programs that read them would have everything to do at once.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from typing import Final, Protocol
 
 from pulp_events.errors import ReadError
@@ -22,8 +19,6 @@ _AT_ONCE_S: Final = 0.02
 """After this time the event loop serves other tasks. That may take long if many streams are served by their own tasks,
 and followers that wait in the middle of a span would all fall behind.
 """
-COHORTS: Final = 4
-"""How many cohorts take turns."""
 _log = logging.getLogger("pulp.api")
 
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
@@ -83,10 +78,7 @@ class Following:
 
     def __init__(self, tell_origins: TellOrigins) -> None:
         self._tell_origins = tell_origins
-        self._cohorts: tuple[dict[Choice, set[StreamFollower]], ...] = tuple({} for _ in range(COHORTS))
-        self._newest = cycle(self._cohorts)
-        self._due: set[int] = set()
-        """The cohorts whose turn it is."""
+        self._followers: dict[Choice, set[StreamFollower]] = {}
         self._recent = RecentEvents(())
         self._writing: asyncio.Task[None] | None = None
 
@@ -94,10 +86,9 @@ class Following:
         """From now on these events are followed, from their end on."""
         self._recent = recent
 
-    def go_on(self, cohorts: Iterable[int] = range(COHORTS)) -> None:
-        """Write to these cohorts what they lack."""
-        self._due.update(cohort for cohort in cohorts if self._cohorts[cohort])
-        if self._due and self._writing is None:
+    def go_on(self) -> None:
+        """There are further events to write."""
+        if self._followers and self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
 
     def close(self) -> None:
@@ -112,50 +103,46 @@ class Following:
         until the follower is released.
         """
         follower.place, follower.released = place, asyncio.get_running_loop().create_future()
-        cohort = next(self._newest)
-        cohort.setdefault(follower.choice, set()).add(follower)
+        self._followers.setdefault(follower.choice, set()).add(follower)
         try:
             yield
         finally:
             follower.released = None
-            of = cohort[follower.choice]
+            of = self._followers[follower.choice]
             of.discard(follower)
             if not of:
-                del cohort[follower.choice]
+                del self._followers[follower.choice]
 
     async def _write_all(self) -> None:
-        """Write until every follower whose turn it is has everything."""
+        """Write until every follower has everything."""
         try:
             loop = asyncio.get_running_loop()
             since_s = loop.time()
-            while self._due:
-                cohorts, self._due = self._due, set()
-                while groups := self._behind(cohorts):
-                    for place, followers in groups:
-                        await self._write(place, followers)
-                        if loop.time() - since_s > _AT_ONCE_S:
-                            await asyncio.sleep(0)
-                            since_s = loop.time()
+            while groups := self._behind():
+                for place, followers in groups:
+                    await self._write(place, followers)
+                    if loop.time() - since_s > _AT_ONCE_S:
+                        await asyncio.sleep(0)
+                        since_s = loop.time()
         except Exception:
             _log.exception("streams could not be written together, each goes on by itself")
-            self._due.clear()
             self._release_all()
         finally:  # nothing was awaited since all had everything, so no event is missed
             self._writing = None
 
-    def _behind(self, cohorts: Iterable[int]) -> list[tuple[Place, list[StreamFollower]]]:
-        """The followers of some cohorts that lack events, in groups that get the same part: they want the same, are at
-        one place, and take as much at once.
+    def _behind(self) -> list[tuple[Place, list[StreamFollower]]]:
+        """The followers that lack events, in groups that get the same part: they want the same, are at one place, and
+        take as much at once.
         """
         end = self._recent.end
-        found: dict[Choice, dict[tuple[Place, int], list[StreamFollower]]] = {}
-        for cohort in cohorts:
-            for choice, followers in self._cohorts[cohort].items():
-                groups = found.setdefault(choice, {})
-                for follower in followers:
-                    if follower.place is not end and follower.is_written_to:
-                        groups.setdefault((follower.place, follower.outlet.most_text_bytes), []).append(follower)
-        return [(place, group) for groups in found.values() for (place, _), group in groups.items()]
+        found: list[tuple[Place, list[StreamFollower]]] = []
+        for followers in self._followers.values():
+            groups: dict[tuple[Place, int], list[StreamFollower]] = {}
+            for follower in followers:
+                if follower.place is not end and follower.is_written_to:
+                    groups.setdefault((follower.place, follower.outlet.most_text_bytes), []).append(follower)
+            found += [(place, group) for (place, _), group in groups.items()]
+        return found
 
     async def _write(self, begin: Place, followers: Sequence[StreamFollower]) -> None:
         """Write the part after a place to the followers of a group."""
@@ -202,7 +189,6 @@ class Following:
         return SharedPart(chunks), place
 
     def _release_all(self) -> None:
-        for cohort in self._cohorts:
-            for followers in cohort.values():
-                for follower in followers:
-                    follower.release()
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.release()

@@ -19,7 +19,7 @@ from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
-from pulp_api.streaming.following import COHORTS, Following, StreamFollower
+from pulp_api.streaming.following import Following, StreamFollower
 from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
@@ -31,8 +31,6 @@ _SPACING_S: Final = 0.00004
 _MOST_SPACING_S: Final = 0.1
 """Subscribers are woken together, at most once in this time for each of them: with many subscribers, each gets more at
 a time."""
-_TURNS_FROM_S: Final = 0.02
-"""With so much time in between, the cohorts of followers take turns."""
 _PAGE_EVENTS: Final = 5000
 _PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
@@ -75,9 +73,6 @@ class Hub:
         self._following = Following(self.tell_origins)
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at_s = 0.0
-        """When the last cohort had its turn."""
-        self._cohort = self._turns_left = 0
-        """Whose turn is next, and how many cohorts may still lack what has been shown."""
         self._ticking: asyncio.TimerHandle | None = None
         self._closing = threading.Event()
         self._pages: dict[tuple[int, ...], asyncio.Future[RecentSpan]] = {}
@@ -199,47 +194,21 @@ class Hub:
         self._wake()
 
     def _wake(self) -> None:
-        """Wake all subscribers."""
-        self._show()
-        self._turns_left = 0
-        self._following.go_on()
-        self._wake_tasks()
-
-    def _take_turn(self) -> None:
-        """Wake the next cohort of followers, and with the first one all other subscribers."""
-        if self._recent.has_new:
-            self._turns_left = COHORTS
-        self._show()
-        self._turns_left -= 1
-        self._following.go_on([self._cohort])
-        if self._cohort == 0:
-            self._wake_tasks()
-        self._cohort = (self._cohort + 1) % COHORTS
-        if self._turns_left:
-            self._wake_soon()
-
-    def _show(self) -> None:
-        if self._waking is not None:
-            self._waking.cancel()
         self._waking, self._woken_at_s = None, self._loop.time()
         if self._recent.has_new:
             self._recent.show()
-
-    def _wake_tasks(self) -> None:
+            self._following.go_on()
         self._news.set()
         self._news = asyncio.Event()
 
     def _wake_soon(self) -> None:
         if self._waking is not None:
             return
-        spacing_s = min(_MOST_SPACING_S, _SPACING_S * self._subscribers)
-        passed_s = self._loop.time() - self._woken_at_s
-        if passed_s >= spacing_s:
+        next_s = self._woken_at_s + min(_MOST_SPACING_S, _SPACING_S * self._subscribers)
+        if next_s <= self._loop.time():
             self._wake()
-        elif spacing_s < _TURNS_FROM_S:
-            self._waking = self._loop.call_later(spacing_s - passed_s, self._wake)
         else:
-            self._waking = self._loop.call_later(max(0.0, spacing_s / COHORTS - passed_s), self._take_turn)
+            self._waking = self._loop.call_at(next_s, self._wake)
 
     def _end_unused_tail(self) -> None:
         if not self._subscribers:
