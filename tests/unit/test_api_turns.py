@@ -1,5 +1,6 @@
 """The order of requests when more have arrived than can be answered at once."""
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -62,27 +63,57 @@ def test_who_took_least_goes_first_however_many_the_others_are() -> None:
 
 def test_a_login_counts_from_all_addresses_and_an_address_with_all_logins() -> None:
     scene = Scene(1)
-    for number in range(10):
-        scene.end(scene.ask(f"login {number}", f"192.0.2.{number}", "mallory"), 0.1)
-        scene.end(scene.ask(f"address {number}", "198.51.100.1", f"guess {number}"), 0.1)
-    busy = scene.ask("busy", "192.0.2.99", "mallory")
-    scene.ask("one more login", "192.0.2.77", "mallory")
-    scene.ask("one more guess", "198.51.100.1", "guess 77")
+    running = scene.ask("busy", "192.0.2.99", "mallory")
+    asked = {}
+    for number in range(20):
+        asked[f"login {number}"] = scene.ask(f"login {number}", f"192.0.2.{number}", "mallory")
+        asked[f"address {number}"] = scene.ask(f"address {number}", "198.51.100.1", f"guess {number}")
+    for _ in range(10):
+        scene.end(running, 0.1)
+        running = asked[scene.begun[-1]]
     scene.ask("honest", "203.0.113.5", "ada")
-    scene.end(busy, 0.1)
+    scene.end(running, 0.1)
     assert scene.begun[-1] == "honest"
 
 
-def test_what_was_long_ago_counts_little() -> None:
+def test_what_a_client_used_while_nobody_waited_does_not_count_against_it() -> None:
+    scene = Scene(8)
+    for number in range(200):  # as when Postgres was far away, and nobody else was there
+        for request in [scene.ask(f"alone {number}", "127.0.0.1", "ada") for _ in range(8)]:
+            scene.end(request, 0.3)
+    flood = [scene.ask(f"flood {number}", f"192.0.2.{number}", "mallory") for number in range(100)]
+    scene.ask("honest", "127.0.0.1", "ada")
+    scene.end(flood[0], 0.1)
+    assert scene.begun[-1] == "honest"
+
+
+def test_a_client_that_comes_back_does_not_make_up_for_the_time_it_was_away() -> None:
     scene = Scene(1)
-    scene.end(scene.ask("much", "ada"), 1.0)
-    scene.now_s += 5_000
-    scene.end(scene.ask("little", "bob"), 0.2)
-    busy = scene.ask("busy", "eve")
-    scene.ask("of bob", "bob")
-    scene.ask("of ada", "ada")
-    scene.end(busy, 0.1)
-    assert scene.begun[-1] == "of ada"
+    running = scene.ask("bob 0", "bob")
+    asked = {f"ada {number}": scene.ask(f"ada {number}", "ada") for number in range(100)}
+    asked |= {f"bob {number}": scene.ask(f"bob {number}", "bob") for number in range(1, 100)}
+    for _ in range(100):
+        scene.end(running, 0.1)
+        running = asked[scene.begun[-1]]
+    asked |= {f"eve {number}": scene.ask(f"eve {number}", "eve") for number in range(100)}
+    for _ in range(30):
+        scene.end(running, 0.1)
+        running = asked[scene.begun[-1]]
+    shares = Counter(name.split()[0] for name in scene.begun[-30:])
+    assert set(shares) == {"ada", "bob", "eve"}
+    assert max(shares.values()) - min(shares.values()) <= 1
+
+
+def test_time_is_shared_and_not_the_number_of_requests() -> None:
+    scene = Scene(1)
+    took_s = {"ada": 0.05, "bob": 0.25}
+    asked = {f"{name} {number}": scene.ask(f"{name} {number}", name) for number in range(100) for name in took_s}
+    used_s: Counter[str] = Counter()
+    for _ in range(60):
+        name = scene.begun[-1].split()[0]
+        used_s[name] += took_s[name]
+        scene.end(asked[scene.begun[-1]], took_s[name])
+    assert abs(used_s["ada"] - used_s["bob"]) <= 0.25
 
 
 def test_one_that_waits_for_something_keeps_nobody_waiting_for_long() -> None:

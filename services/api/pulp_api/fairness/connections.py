@@ -18,7 +18,7 @@ from pulp_api.fairness.turns import Clients, Turns
 
 
 class Connections:
-    """The connections of a pool. The waiting client that held them for the least time recently comes first."""
+    """The connections of a pool. Clients that wait get equal shares of the time for which they are held."""
 
     def __init__(self, pool: AsyncConnectionPool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool

@@ -1,6 +1,7 @@
-"""Decides whose request is next under load: that of the client that used the least of our time recently.
+"""Decides whose request is next under load: start-time fair queueing (Goyal, Vin and Cheng, 1996).
 
-So a client that sends many requests, over however many connections, delays nobody but itself.
+So a client that sends many requests, over however many connections, delays nobody but itself. What a client used while
+nobody had to wait does not count against it.
 """
 
 import asyncio
@@ -14,8 +15,6 @@ _TICK_S: Final = 0.02
 _QUICK_S: Final = 0.01
 _EXTRA: Final = 4
 """How many more requests begin at each tick that is less than `_QUICK_S` late: then the running ones are waiting."""
-_HALF_LIFE_S: Final = 10.0
-_RESTART_S: Final = 1000.0
 _MOST_KNOWN: Final = 5000
 
 
@@ -44,9 +43,11 @@ class Turns:
         self._clock_s = clock_s
         self._begun: dict[Request, float] = {}
         self._waiting: dict[Clients, deque[Request]] = {}
-        self._used: dict[Hashable, float] = {}
-        """The weighted time that each client used. Instead of shrinking old times, new ones get a larger weight."""
-        self._since_s = clock_s()
+        self._virtual_s = 0.0
+        """The greatest start tag of a request that has begun. A client that comes now is served from there on, however
+        little it had before."""
+        self._served_s: dict[Hashable, float] = {}
+        """The finish tag of each client's last request; without one it counts as the virtual time."""
         self._crowded = asyncio.Event()
 
     def ask(self, request: Request) -> None:
@@ -62,17 +63,16 @@ class Turns:
         began_s = self._begun.pop(request, None)
         if began_s is None:
             return
-        now_s = self._clock_s()
-        if now_s - self._since_s > _RESTART_S:
-            self._restart_weights(now_s)
-        worth = min(now_s - began_s, self._most_s) * 2 ** ((now_s - self._since_s) / _HALF_LIFE_S)
+        used_s = min(self._clock_s() - began_s, self._most_s)
         for client in request.clients:
-            self._used[client] = self._used.get(client, 0.0) + worth
-        if len(self._used) > _MOST_KNOWN:
-            known = sorted(self._used, key=self._used.__getitem__, reverse=True)
-            self._used = {client: self._used[client] for client in known[: _MOST_KNOWN // 2]}
+            self._served_s[client] = self._served_s.get(client, self._virtual_s) + used_s
         while self._waiting and len(self._begun) < self._at_once:
             self._begin_next()
+        if not self._begun:
+            self._served_s.clear()
+        elif len(self._served_s) > _MOST_KNOWN:
+            known = sorted(self._served_s, key=self._served_s.__getitem__, reverse=True)
+            self._served_s = {client: self._served_s[client] for client in known[: _MOST_KNOWN // 2]}
 
     def give_up(self, request: Request) -> None:
         """Remove the request from the queue, if it is there."""
@@ -102,20 +102,18 @@ class Turns:
                 self._begin_next()
 
     def _begin(self, request: Request) -> None:
+        self._virtual_s = max(self._virtual_s, self._place(request.clients))
+        self._served_s.update(dict.fromkeys(request.clients, self._virtual_s))
         self._begun[request] = self._clock_s()
         request.begin()
 
     def _begin_next(self) -> None:
-        used = self._used
-        clients = min(self._waiting, key=lambda each: max([used.get(client, 0.0) for client in each]))
+        clients = min(self._waiting, key=self._place)
         queue = self._waiting[clients]
         request = queue.popleft()
         if not queue:
             del self._waiting[clients]
         self._begin(request)
 
-    def _restart_weights(self, now_s: float) -> None:
-        """Restart the weights, before the numbers become too large."""
-        shrunk = 2 ** (-(now_s - self._since_s) / _HALF_LIFE_S)
-        self._used = {client: used * shrunk for client, used in self._used.items() if used * shrunk > 1e-6}
-        self._since_s = now_s
+    def _place(self, clients: Clients) -> float:
+        return max([self._served_s.get(client, self._virtual_s) for client in clients])
