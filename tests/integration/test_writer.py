@@ -211,6 +211,21 @@ async def test_another_writer_has_gone_on_meanwhile(scene: Scene) -> None:
     await rows_are_what_records_say(scene.database, {0: LOG})
 
 
+async def test_another_writer_that_goes_on_for_a_while_is_waited_for(scene: Scene) -> None:
+    other = Projector(scene.database, 0)
+    await other.locate()
+    for times in range(1, 8):  # as when a coordinator has given its partition away, and it does not know yet
+        await other.project(LOG[times - 1 : times])
+        scene.put(LOG[times - 1 :])
+        await scene.until_sought(times)
+    await other.close()
+    assert scene.told.seeks == [(0, times) for times in range(1, 8)]
+    scene.put(LOG[7:])
+    await scene.until_at(60)
+    assert scene.told.faults == []
+    await rows_are_what_records_say(scene.database, {0: LOG})
+
+
 async def test_a_database_that_lost_its_tail_is_filled_again(scene: Scene) -> None:
     scene.put(LOG[:30])
     await scene.until_at(30)

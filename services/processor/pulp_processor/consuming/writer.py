@@ -31,17 +31,16 @@ from pulp_runtime.telemetry.metric import NO_METER, Meter
 from pulp_processor.consuming.flow import FEW_RECORDS, WriterLoad
 from pulp_processor.consuming.internals import Batch
 from pulp_processor.consuming.lag import InHand
+from pulp_processor.consuming.rereading import Rereads
 from pulp_processor.consuming.traces import ProjectionTraces
 
-_MOST_SEEKS: Final = 5
-"""In a row, without a commit between them."""
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_S: Final = 10.0
 _log = logging.getLogger("pulp.processor")
 
 
 class NoProgress(PulpError):
-    """The batches of a partition do not continue its position, even after it was read again several times."""
+    """The batches of a partition do not continue its position, even after it was read again: see `Rereads`."""
 
 
 class WriterListener(Protocol):
@@ -120,7 +119,7 @@ class PartitionWriter:
         self._in_flight_from_ns = 0
         self._is_closing = False
         self._is_paused = True
-        self._seeks_in_a_row = 0
+        self._rereads = Rereads()
         self._task = asyncio.create_task(self._run(), name=f"writer-{partition}")
 
     @property
@@ -230,7 +229,7 @@ class PartitionWriter:
             if batch.epoch == self.epoch:
                 await self._read_again(error)
         else:
-            self._seeks_in_a_row = 0
+            self._rereads = Rereads()
             self._meter.observe(COMMIT_SECONDS, time.monotonic() - self._in_flight_since_s)
             self._listener.on_committed()
         finally:
@@ -257,15 +256,11 @@ class PartitionWriter:
     async def _read_again(self, error: OutOfPlace) -> None:
         self.seeks += 1
         self._meter.count(READ_AGAIN)
-        self._seeks_in_a_row += 1
-        if self._seeks_in_a_row > _MOST_SEEKS:
-            raise NoProgress(
-                f"partition {self.partition} was read {_MOST_SEEKS} times from its position, and does not continue"
-                f" there: {error}. Either the log lacks records (compaction, or a producer that writes in Kafka"
-                " transactions, whose markers take offsets: this topic allows neither), or another processor that is"
-                " not in the consumer group writes the same database"
-            ) from error
+        await asyncio.sleep(self._rereads.pause_s)
         offset = await self._with_retries(self._projector.locate)
+        self._rereads = self._rereads.at(offset, time.monotonic())
+        if (reason := self._rereads.reason_to_give_up) is not None:
+            raise NoProgress(f"partition {self.partition}: {reason}: {error}") from error
         _log.warning("reading again from the position in Postgres: %s", error, extra={"offset": offset})
         await self._listener.seek(self.partition, offset)
         self.epoch += 1
