@@ -1,5 +1,4 @@
-"""A client that goes away is not an error: there is no answer, and nothing in the log that an operator would look
-into."""
+"""A client that goes away is not an error: there is no answer, and no log line for an operator to look into."""
 
 import asyncio
 import logging

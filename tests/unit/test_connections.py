@@ -61,7 +61,7 @@ def test_the_limit_that_is_met_first_counts() -> None:
     ("needs", "used", "starts"),
     [
         (WORKER, 98, True),
-        (WORKER, 99, True),  # the connection that looks is one of those in use, and is closed before
+        (WORKER, 99, True),  # the checking connection is among those in use, and is closed first
         (WORKER, 100, False),
         (PROCESSOR.for_partitions(12), 96, True),
         (PROCESSOR.for_partitions(12), 97, False),

@@ -104,7 +104,7 @@ def test_each_metric_is_in_the_dashboard_or_an_alert() -> None:
         if not used & set(metric.series)
     }
     assert unused == {
-        "pulp_tasks_worker_lease_left_seconds",  # the alerts tell of heartbeats that fail, which comes first
+        "pulp_tasks_worker_lease_left_seconds",  # the alerts report failing heartbeats, which come first
         "tasks_unblocked_queue",  # for dashboards of Pulp; ours has it by queue
         "pulp_tasks_partitions_read_again_total",  # usual after a failover, and the log says why
     }
