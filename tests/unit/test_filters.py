@@ -191,7 +191,7 @@ def test_what_no_event_can_have_is_refused(fields: dict[str, Any], told: str) ->
 
 
 def test_an_id_may_be_a_text() -> None:
-    wanted = Filter(tasks=(str(A),), groups=[str(B)])  # type: ignore[arg-type,list-item]  # as a program without types may pass it
+    wanted = Filter(tasks=(str(A),), groups=[str(B)])  # type: ignore[arg-type,list-item]  # as untyped code may
     assert wanted == Filter(tasks=(A,), groups=(B,))
 
 
