@@ -1,4 +1,4 @@
-"""The statements of dispatch read only the rows that they are about, however many others exist.
+"""The statements of dispatch read only the rows that they need, however many others exist.
 
 With statistics from when the tables were empty, as those of a queue nearly always are.
 """
