@@ -40,7 +40,7 @@ class Walk:
 
 
 def node_in(folder: Path) -> Path:
-    """A folder with the programs `node` and `npm` of the Node that builds the live page."""
+    """A folder with the `node` and `npm` of the Node that builds the live page."""
     root, made = Path(executable.ROOT_DIR), folder / "node"
     made.mkdir()
     (made / "node").symlink_to(root / "bin" / "node")
