@@ -12,7 +12,7 @@ MISSING = f"there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: {CHROMI
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print it where it is seen."""
+    """Report, where it is seen, that the live page was not tested."""
     if chromium() is None:
         terminalreporter.section("the live page was not tested", sep="!", red=True)
         terminalreporter.line(MISSING)
