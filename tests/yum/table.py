@@ -1,5 +1,4 @@
-"""The table of docs/notes/yum.md, generated from the shapes and the recorded values: ./dev run python -m
-tests.yum.table"""
+"""The table of docs/notes/yum.md, generated from shapes and recorded values: ./dev run python -m tests.yum.table"""
 
 from pathlib import Path
 from typing import Final
