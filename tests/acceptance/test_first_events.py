@@ -76,7 +76,7 @@ def walk() -> Iterator[Walk]:
 
 
 def test_each_door_gives_a_first_event(walk: Walk) -> None:
-    """It is an event of a task of the page, the first of its story, even if several partitions are read at once."""
+    """It is an event of a task of the page, the first of its story, even if several partitions are read together."""
     submitted = {found for line, text in walk.printed.items() if "submit" in line for found in TASK_ID.findall(text)}
     assert len(submitted) == 2
     firsts = {f"{ACCEPTED} {task_id}" for task_id in submitted}

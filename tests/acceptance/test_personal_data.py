@@ -69,7 +69,7 @@ def task_of(user: User, task_id: str) -> dict[str, Any]:
 
 
 def records_of(stack: Stack) -> bytes:
-    """All bytes of all records of all topics, those of Kafka's own among them."""
+    """All bytes of all records of all topics, including Kafka's internal ones."""
     kafka = stack.service_environment()["PULP_KAFKA"]
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "grep", "enable.auto.commit": False})
     topics = consumer.list_topics(timeout=20).topics

@@ -179,7 +179,7 @@ async def test_tasks_are_found_by_their_arguments(api: Site) -> None:
     assert await found(arguments__contains='{"repo_id": "zoo"}') == [str(zoo)]
     assert await found(arguments__contains='{"types": ["srpm"], "retain": 3}') == [str(zoo)]
     assert await found(arguments__contains='{"retain": "3"}') == []
-    # What the page makes of argument.retain=3:
+    # The filter that the page builds from argument.retain=3:
     page = """(arguments__contains='{"retain":3}' OR arguments__contains='{"retain":"3"}')"""
     assert await found(q=f"{page} AND name=sync") == [str(zoo)]
     assert len(await found(arguments__contains="{}")) == 3

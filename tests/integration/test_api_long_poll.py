@@ -74,7 +74,7 @@ async def test_an_end_that_was_held_until_its_task_was_unparked(place: Place) ->
     async with asyncio.timeout(LIMIT_S), place.api.client() as client:
         question = "wait=60s&until=final"
         waiting = [await asked(client, question) for _ in range(2)]
-        # Until both wait, as no more are allowed. The request that looks may have taken the place of one of them.
+        # Until both wait, as no more are allowed. The checking request may have taken the place of one of them.
         while (await client.get(f"{PATH}?wait=1ms")).status_code != 429 or any(each.done() for each in waiting):
             waiting = [await asked(client, question) if each.done() else each for each in waiting]
         await place.is_written(b"no event")

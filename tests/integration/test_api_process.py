@@ -76,7 +76,7 @@ async def test_postgres_away_while_it_runs(
 ) -> None:
     async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
         health = await api.health(200)
-        findings = health.pop("findings")  # none, or those of the first look
+        findings = health.pop("findings")  # none, or those of the first check
         assert not [each for each in findings if each["severity"] == "fault"]
         assert health == {
             "ready": True,

@@ -38,7 +38,7 @@ NIGHTLY = {
 
 
 class ProjectedLog(MemoryScheduleLog):
-    """A log whose events are projected at once, as by the elected dispatcher's process."""
+    """A log whose events are projected immediately, as by the elected dispatcher's process."""
 
     def __init__(self, database: str) -> None:
         super().__init__(lambda: int(datetime.now(UTC).timestamp() * 1000))

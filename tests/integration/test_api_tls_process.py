@@ -97,7 +97,7 @@ async def test_the_certificate_is_changed_without_a_restart(api: ApiProcess, ca:
     await api.said("the TLS certificate was reloaded")
     assert await serial() != first
     overwrite(ca.folder / "localhost.pem")
-    await api.said("the new TLS files cannot be used")  # found by itself
+    await api.said("the new TLS files cannot be used")  # without a signal
     assert await serial() != first
     assert await api.stopped() == 0
     assert "Traceback" not in api.output()

@@ -354,7 +354,7 @@ async def test_a_stack_in_which_each_process_has_its_role(
                 last_task = await runs(client, schedule, after=None)
                 rebuilt = await asyncio.to_thread(command, "rebuild", "start", "--activate")
                 assert rebuilt.returncode == 0, rebuilt.stderr
-                await goes_through_life(client)  # in the generation that the owner has made
+                await goes_through_life(client)  # in the generation that the owner has created
                 await runs(client, schedule, after=last_task)
                 for said in (processor.output(), api.output(), worker.log.read_text()):
                     assert "permission denied" not in said

@@ -282,7 +282,7 @@ async def test_a_hold_that_a_worker_has_deleted_is_over(stage: Stage) -> None:
 
 
 async def test_an_empty_hold_is_ended_once(stage: Stage) -> None:
-    """A look for forgotten holds may come before the first write."""
+    """A search for forgotten holds may come before the first write."""
     await stage.worker(slots=1)
     task_id = await stage.submit()
     assert await assigned_now(stage.connection) == [[task_id]]
@@ -398,7 +398,7 @@ async def test_a_takeover_waits_until_the_projection_has_passed_what_was_in_the_
             return await stage.epoch() == 1
 
         await stage.until(is_elected)
-        await asyncio.sleep(0.5)  # several looks at the positions
+        await asyncio.sleep(0.5)  # several reads of the positions
         assert await stage.written() == [[], [], [], (await stage.written())[-1]]
         await stage.project(0)
         assert (await stage.assigned(behind)).attempt == 1

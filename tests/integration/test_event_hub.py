@@ -121,7 +121,7 @@ async def test_many_who_come_at_once_share_one_tail(hub: Hub, log: KafkaLog) -> 
 
 async def test_a_hub_that_closes_while_somebody_comes_leaves_nothing_behind(hub: Hub) -> None:
     reading = asyncio.create_task(read(hub, START, 1))
-    await asyncio.sleep(0)  # it asks for the ends
+    await asyncio.sleep(0)  # it requests the ends
     await hub.close()
     assert await reading == []
 

@@ -78,7 +78,7 @@ def cut(random: Random, log: Sequence[Record]) -> list[list[Record]]:
 
 
 async def project_all(database: str, batches: Sequence[Sequence[Record]]) -> None:
-    """Each batch by a projector of its own, so that nothing is remembered."""
+    """Project each batch with a new projector, so that nothing is remembered."""
     for batch in batches:
         projector = Projector(database, 0)
         await projector.locate()

@@ -175,7 +175,7 @@ async def test_two_tasks_of_a_person_share_a_key_and_two_persons_none(api: Site)
     await api.until(third, "waiting")
     assert (await shown(api, third))[1] == ALL
     assert [each["key_id"] for each in await find(api)] == [keys[0]]
-    again = await invite(api)  # the person comes back
+    again = await invite(api)  # the person returns
     await api.until(again, "waiting")
     assert (await shown(api, again))[1] == ALL
     assert [each["erased_at"] is None for each in await find(api)] == [True, False]

@@ -30,12 +30,12 @@ async def claims(relay: PostgresRelay) -> AsyncIterator[Claims]:
 
 
 async def looks(claims: Claims) -> object:
-    """On the connection that listens."""
+    """A call on the connection that listens."""
     return await claims.look(uuid4(), [])
 
 
 async def puts_back(claims: Claims) -> object:
-    """On the other one."""
+    """A call on the other connection."""
     return await claims.put_back(uuid4(), [])
 
 

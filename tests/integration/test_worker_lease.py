@@ -33,7 +33,7 @@ async def pulp(backend: Backend, database: str, topics: Topics, tmp_path: Path) 
 
 @asynccontextmanager
 async def worker_process(pulp: Pipeline, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker in a process of its own; killed at the end."""
+    """A worker in a separate process; killed at the end."""
     environment = {
         **os.environ,
         "PULP_KAFKA": pulp.kafka,
@@ -200,7 +200,7 @@ async def test_a_worker_process_drains_on_sigterm(pulp: Pipeline) -> None:
 
 
 async def test_conflicting_tasks_never_run_at_once(pulp: Pipeline) -> None:
-    """Each operation holds a file lock for each of its resources, and fails if it meets another's."""
+    """Each operation holds a file lock for each of its resources, and fails if another operation holds it."""
     async with pulp.worker("w1", concurrency=5), worker_process(pulp, PULP_WORKER_NAME="w2"):
         tasks = []
         for number in range(60):

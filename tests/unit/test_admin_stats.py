@@ -125,7 +125,7 @@ def test_today_is_the_day_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_time_without_a_zone_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half past midnight is a time of the day before in UTC, where clocks are an hour ahead of it."""
+    """Half past midnight falls on the day before in UTC, if the zone is an hour ahead."""
     server = Server()
     with monkeypatch.context() as patched:
         patched.setenv("TZ", "EAST-1")

@@ -1,4 +1,4 @@
-"""Compressed streams: data sent to many or to one arrives at once, and the stream is complete at the end."""
+"""Compressed streams: data sent to many or to one arrives immediately, and the stream is complete at the end."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""The order of requests when more have arrived than can be answered at once."""
+"""The order of requests when more arrive than can be answered at the same time."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field

@@ -271,7 +271,7 @@ def test_a_storage_that_refuses_us_is_told_in_its_words() -> None:
 
 
 class LoginFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A storage that connects at once, with the login of its URL, and then fails."""
+    """A storage that connects immediately, with the login of its URL, and then fails."""
 
     protocol = "login"
 

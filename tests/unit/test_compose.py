@@ -53,7 +53,7 @@ def test_each_service_runs_a_command_that_there_is(name: str) -> None:
 
 def test_nothing_relies_on_a_compose_that_waits_for_health() -> None:
     conditions = {needed["condition"] for service in OURS.values() for needed in service.get("depends_on", {}).values()}
-    assert conditions == {"service_started", "service_completed_successfully"}  # each process waits by itself
+    assert conditions == {"service_started", "service_completed_successfully"}  # each process does its own waiting
     restarts = {name: service["restart"] for name, service in OURS.items()}
     assert {restarts[name] for name in (*SERVING, "transparency")} == {"unless-stopped"}
     assert {restarts[name] for name in JOBS if name != "admin"} == {"on-failure"}

@@ -115,7 +115,7 @@ async def test_a_feed_that_changed_says_so(tmp_path: Path) -> None:
         await source.repomd()
         assert not await source.changed()
         assert await source.changed()
-        assert not await source.changed()  # nobody knows
+        assert not await source.changed()  # the server is busy: unknown
 
 
 async def test_a_feed_without_many_packages_is_not_asked_for_each_whether_it_has_changed(tmp_path: Path) -> None:

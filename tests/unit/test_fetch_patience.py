@@ -1,4 +1,4 @@
-"""Which server is asked when: rest, rounds of failures, and the order of mirrors."""
+"""When each server gets a request: rest, rounds of failures, and the order of mirrors."""
 
 import itertools
 import random

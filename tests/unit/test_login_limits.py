@@ -89,7 +89,7 @@ def test_a_user_who_has_signed_in_from_there_gets_in_beside_a_guesser_of_the_sam
     assert not is_let_in(limits, "admin", guesser)
     fresh = limits.admit("admin", RequestOrigin(HERE.address, 3000), 0.0)
     assert fresh.lane is Lane.FAMILIAR
-    unknown = RequestOrigin(HERE.address, 0)  # behind a proxy that does not tell the port: not known to be new
+    unknown = RequestOrigin(HERE.address, 0)  # behind a proxy that does not forward the port: not known to be new
     assert not is_let_in(limits, "admin", unknown)
 
 

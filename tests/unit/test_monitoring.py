@@ -162,7 +162,7 @@ def changed(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
 
 
 def unknown_to_grafana(written: dict[str, Any]) -> list[str]:
-    """What is lost when the types that Grafana publishes read the dashboard and write it again."""
+    """The fields that are lost when the types that Grafana publishes read the dashboard and write it again."""
     register_default_plugins()
     copy = json.loads(JSONEncoder().encode(Dashboard.from_json(written)))
     # Grafana's interface writes a variable's definition next to its query; its types leave it out.

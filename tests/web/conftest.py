@@ -36,7 +36,7 @@ def browser(site: Site) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
-    """Makes visitors. At the end, none has asked another host, and no script failed or was refused."""
+    """Creates visitors. At the end, none has sent a request to another host, and no script failed or was refused."""
     made: list[Visitor] = []
 
     def begin(**options: Any) -> Visitor:

@@ -71,7 +71,7 @@ def _groups(folder: Path, repomd: Any) -> list[str]:
 
 
 def unpacked(content: bytes) -> bytes:
-    """The content without its compression, which its first bytes tell."""
+    """The decompressed content; its first bytes show the compression."""
     for magic, unpack in _UNPACKERS.items():
         if content.startswith(magic):
             return bytes(unpack(content))

@@ -37,7 +37,7 @@ class Ours:
 
     @property
     def told(self) -> str:
-        """Everything that a user may see of it."""
+        """Everything about it that a user may see."""
         outcomes = [each for each in (self.synced, self.published) if each]
         return "\n".join(
             f"{each.error_description} {each.traceback} {json.dumps(each.result)} {json.dumps(each.progress)}"
