@@ -96,7 +96,7 @@ class ProbedStage(Stage):
         return probe.task_id
 
     async def seen(self, probe: UUID) -> None:
-        """Returns when the probe is assigned; at once while nothing is waited for."""
+        """Returns when the probe is assigned; immediately while nothing is waited for."""
         if not self._is_watched:
             return
         async with asyncio.timeout(LIMIT_S):

@@ -92,7 +92,7 @@ class Request:
         )
 
     def last(self, name: str) -> str | None:
-        """The value that counts of a parameter; None if it is not there."""
+        """The value of a parameter that counts; None if the parameter is missing."""
         return next((value for key, value in reversed(self.query) if key == name), None)
 
     def all(self, name: str) -> list[str]:
