@@ -67,7 +67,7 @@ class ProbedStage(Stage):
 
     @asynccontextmanager
     async def at_once(self) -> AsyncIterator[None]:
-        """What happens in the block is seen in one look."""
+        """The dispatcher sees everything that happens in the block in one look."""
         await self.dispatcher.dispatcher.shut()
         self._is_watched = False
         yield

@@ -1,4 +1,4 @@
-"""Random requests for Pulp 3's list of tasks: filters, expressions, orders, pages, fields, and now and then a mistake."""
+"""Random requests for Pulp 3's list of tasks: filters, expressions, orders, pages, fields, and sometimes a mistake."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

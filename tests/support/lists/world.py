@@ -65,7 +65,7 @@ class ListedTask:
 
     @property
     def left(self) -> datetime | None:
-        """When it stopped others no more."""
+        """When it stopped blocking other tasks."""
         return self.finished if self.started else self.cancelled or self.finished
 
 
