@@ -34,7 +34,7 @@ _SETTLING_S: Final = 12
 _RESOURCES: Final = 20
 _RESOURCES_OF_WAITING: Final = 50
 _DRAIN_S: Final = 120
-"""A drain that takes longer is cut off: its rate is told all the same."""
+"""A drain that takes longer is cut off: its rate is reported all the same."""
 
 
 def idle(workers: int) -> Side:

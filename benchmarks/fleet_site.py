@@ -174,7 +174,7 @@ async def start_workers(made: Scene, workers: int, slots: int) -> float:
 
 
 def _server_of(backend: int) -> psutil.Process | None:
-    """The Postgres that a backend belongs to; None if it cannot be told.
+    """The Postgres that a backend belongs to; None if it cannot be found out.
 
     A server in a container counts its processes otherwise: then the only one of the machine.
     """

@@ -52,7 +52,7 @@ class _Seen:
 async def purge(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
     """Purge the oldest tasks while lists are read and other tasks run.
 
-    Raises `RuntimeError` if any count is not exact afterwards, or the purge has not told how far it was.
+    Raises `RuntimeError` if any count is not exact afterwards, or the purge has not reported its progress.
     """
     purged, kept = sizes.of(PURGED, 3000), sizes.of(KEPT, 500)
     async with serving(servers, workers=1) as (made, port):
@@ -92,7 +92,7 @@ async def _submit(asking: Client, before: str) -> UUID:
 
 
 async def _ended(asking: Client, purge_id: UUID, purged: int) -> set[int]:
-    """Wait for the end of the purge; the different numbers of tasks that were left, as it has told them."""
+    """Wait for the end of the purge; return the different numbers of remaining tasks that it has reported."""
     left: set[int] = set()
     async with asyncio.timeout(_LIMIT_S):
         while (task := await _get(asking, f"{_TASKS}{purge_id}/"))["state"] not in ("completed", "failed", "canceled"):

@@ -43,7 +43,7 @@ class ConfigValue(NamedTuple):
 def is_admin_conf(path: Path, text: str) -> bool:
     """Whether a configuration file is of this kind.
 
-    It is where only those are, or begins with a section, which `admin.toml` does not have.
+    It is if only such files have its name or folder, or if it begins with a section, which `admin.toml` does not have.
     """
     if path.name == "admin.conf" or (path.parent.name == "conf.d" and path.suffix != ".toml"):
         return True
@@ -87,7 +87,7 @@ class AdminConf:
         return ConfigValue(f"https://{shown}:{number}{path.removesuffix(_API)}", source)
 
     def _proxy(self) -> ConfigValue:
-        """The URL of the proxy, of what all files have said so far; empty for none."""
+        """The URL of the proxy from the values of all files so far; empty if none."""
         nothing = ConfigValue("", "")
         host, port = (self._server.get(name, nothing) for name in _OF_THE_PROXY)
         if not host.value:
@@ -146,7 +146,7 @@ def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]],
 
 
 def _without_remark(value: str) -> str:
-    """The value without a remark: as Pulp 2 reads it, the first semicolon begins one if a blank is before it."""
+    """The value without its remark. As in Pulp 2, one begins at the first semicolon, if a blank is before it."""
     at = value.find(";")
     return (value[:at] if at > 0 and value[at - 1].isspace() else value).strip()
 

@@ -17,7 +17,7 @@ _NO_MATCH: Final = re.compile(r"No (\w+) matches the given query\.")
 _ID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _REFUSAL: Final = "Invalid username/password"
-"""How the detail begins if no code says it, in the dialect of Pulp 3."""
+"""How the detail begins in the dialect of Pulp 3, for an answer without a code."""
 _LOG_IN: Final = (
     "Check the user name and the password in the client configuration (~/.pulp/admin.toml or admin.conf), in"
     " PULP_USERNAME and PULP_PASSWORD, or given with --username and --password-file; or log in again: pulp-admin login"
@@ -64,9 +64,9 @@ def detail_of(response: httpx.Response) -> str:
 
 
 def _missing(detail: str, path: str) -> str:
-    """The message for what is not there: Pulp 3's own does not say which id was asked for.
+    """The message for something that does not exist: Pulp 3's own does not name the id.
 
-    The id is told only if the path has it in the collection of this kind: another may be of something that is there.
+    It names the id only if the path has it in the collection of this kind: another id may be of something that exists.
     """
     kind = _NO_MATCH.fullmatch(detail)
     if kind is None:
@@ -93,7 +93,7 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
             return NotFound(_missing(detail, response.url.path))
         case 403:
             return Failure(f"{_NO_RIGHT}: {detail}", DENIED)
-        case 401 if body.get("auth_error_code") == "permission_denied":  # Pulp 2 answers so
+        case 401 if body.get("auth_error_code") == "permission_denied":  # as Pulp 2 answers
             return Failure(f"{_NO_RIGHT}: {detail}", DENIED)
         case 401:
             is_wrong = body.get("auth_error_code") == "invalid_username_or_password" or detail.startswith(_REFUSAL)

@@ -33,7 +33,7 @@ class App:
     _client: "Client | None" = field(default=None, repr=False)
 
     def doubt(self) -> str:
-        """What may explain an unexpected error: the server may be a different program."""
+        """A remark for an unexpected error if the server may be a different program; empty otherwise."""
         if self._client is None or self._client.is_known:
             return ""
         return f" The server does not answer as Pulp Tasks does: is {self._client.url} the Pulp server?"
@@ -52,7 +52,7 @@ class App:
 
 
 def _connect(app: App) -> "Client":
-    # The HTTP library is slow to import: --help does without it. Half of the time is its own command line, left out.
+    # The HTTP library is slow to import, so --help does without it. Half of the time is its own command line: skip it.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: "there is no such module"
     from pulp_admin.client import Client
 
@@ -65,7 +65,7 @@ def _connect(app: App) -> "Client":
 
 
 def with_app(command: F) -> F:
-    """A command that gets the `App`, and takes `--output` behind its name as well as before it."""
+    """A command that gets the `App`, and takes `--output` after its name as well as before it."""
     return _with_output(command, OUTPUTS)
 
 
@@ -77,7 +77,7 @@ def with_app_wide(command: F) -> F:
 def _with_output(command: F, outputs: Sequence[str]) -> F:
     def set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
         app = context.find_root().obj
-        if value is not None and isinstance(app, App):  # the shell's completion has none
+        if value is not None and isinstance(app, App):  # shell completion has no App
             app.output = value
 
     option = click.option(

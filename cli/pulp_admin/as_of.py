@@ -44,8 +44,8 @@ def as_of_option(command: F) -> F:
 
 
 def time_of_moment(as_of: str | None) -> datetime | None:
-    """Until when the durations of unfinished tasks count: now, or the time that was asked for; None if only the server
-    knows the time of the moment, as of an event.
+    """The time up to which the durations of unfinished tasks count: now, or the requested time; None if only the server
+    knows it, as for an event.
     """
     if as_of is None:
         return datetime.now(UTC)
@@ -57,9 +57,9 @@ def time_of_moment(as_of: str | None) -> datetime | None:
 
 
 def get_then(client: "Client", path: ApiPath, params: Mapping[str, Any], as_of: str | None) -> Any:
-    """The JSON of a GET, as it was at a moment if one is given.
+    """The JSON of a GET, as of a moment if one is given.
 
-    Raises `Failure`, with an exit code of its own for a moment before the first event, or without its history.
+    Raises `Failure`, with its own exit code for a moment before the first event, or without its history.
     """
     if as_of is None:
         return client.get(path, params or None)
@@ -77,5 +77,5 @@ def refusing(as_of: str) -> Iterator[None]:
 
 
 def nothing_then(as_of: str, refusal: Failure) -> Failure:
-    """The errors that say why the server knows nothing about a moment."""
+    """The error that says why the server knows nothing about a moment."""
     return Failure(f"Nothing can be shown as of {as_of}: {refusal.message}.", NO_INPUT)

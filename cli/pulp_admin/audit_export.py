@@ -38,7 +38,7 @@ _KINDS: Final = {
     **{"format": str, "params": dict, "size_bytes": int, "events": int, "is_complete": bool, "is_gzip": bool},
     **{"cursor": str | None, "end": str | None},
 }
-"""Of the fields of an `ExportProgress`."""
+"""The types of the fields of an `ExportProgress`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ExportProgress:
         return found
 
     def packed(self, content: bytes) -> bytes:
-        """What is written for a page. Each is a member of its own of the gzip file, so that a cut export goes on."""
+        """The bytes to write for a page. Each page is a separate gzip member, so that a cut export can go on."""
         return gzip.compress(content, mtime=0) if self.is_gzip else content
 
     @property
@@ -80,7 +80,7 @@ class ExportProgress:
 
 
 Page: TypeAlias = tuple[list[dict[str, Any]], ExportProgress]
-"""Events, and the progress behind them."""
+"""Events, and the progress after them."""
 
 
 class ExportFiles:
@@ -124,7 +124,7 @@ class ExportFiles:
 
     @property
     def how_to_go_on(self) -> str:
-        """What to say of an export that was cut."""
+        """The remark on an export that was cut."""
         return f"What was written stays; to continue: {self._resume}"
 
     @property
@@ -243,7 +243,7 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
 
 
 def _shape(to: Path, format_: str | None) -> tuple[str, bool]:
-    """The format of a file, and whether it is compressed, by its name. Raises `Failure` for what is not offered."""
+    """The format of a file, and whether it is compressed, by its name. Raises `Failure` for unsupported ones."""
     ending = to.suffix[1:].lower()
     if ending in _COMPRESSED:
         raise Failure(
@@ -267,7 +267,7 @@ def _written(
     try:
         first = next(pages)
     except Failure:
-        if is_new:  # such as a filter that the server refuses: to continue it would be refused again
+        if is_new:  # such as a filter that the server refuses: it would refuse a continuation, too
             files.forget()
         raise
     for page, after in itertools.chain([first], _told(pages, files)):
@@ -283,7 +283,7 @@ def _written(
 
 
 def _told(pages: Iterator[Page], files: ExportFiles) -> Iterator[Page]:
-    """The pages; where the server no longer answers, what to do is told with the reason."""
+    """The pages. If the server stops answering, a remark says how to continue."""
     try:
         yield from pages
     except Failure:

@@ -25,7 +25,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 _ROWS: Final = 5000
 """The largest size of a row group of Parquet, and so of the memory it needs."""
 _GROUP_BYTES: Final = 8 * 1024 * 1024
-"""The most lines of JSON in a row group: a single event may take a megabyte."""
+"""The most bytes of JSON in a row group: a single event may take a megabyte."""
 
 
 def head(format: str) -> bytes:

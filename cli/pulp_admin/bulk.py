@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     reason: str = ""
     told: Mapping[str, Any] = {}
     code: int = 0
-    """The exit code of what failed."""
+    """The exit code of the failure."""
 
 
 class Result(NamedTuple):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
 
 _AT_ONCE: Final = 16
-"""The server answers when a task has ended, or after two seconds: many wait side by side."""
+"""The server answers when a task has ended, or after two seconds, so many requests wait at the same time."""
 _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "canceling")
 """The states that `--all` selects; tasks in other states have ended, or their cancel was already requested."""
 _reason_option: Final = click.option("--reason", metavar="TEXT", help="The reason; the task's history keeps it.")

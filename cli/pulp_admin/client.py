@@ -62,7 +62,7 @@ class Client:
         self, path: ApiPath, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None
     ) -> Any:
         """The JSON of a GET, at least as new as this user's last write, and as the positions that are given."""
-        # A moment of the past waits for nothing that came later.
+        # A read as of a past moment need not wait for later events.
         positions = {} if "as_of" in (params or {}) else dict(self._positions)
         for partition, offset in (at_least or {}).items():
             positions[partition] = max(offset, positions.get(partition, -1))
@@ -80,9 +80,9 @@ class Client:
         return found
 
     def named(self, path: ApiPath, name: str) -> dict[str, Any] | None:
-        """The one of this name in a list; None if there is none.
+        """The item of this name in a list; None if there is none.
 
-        The server ignores a filter that is blank, and would give the first one of all.
+        The name is compared here too: the server ignores a blank filter, and would return the first item of all.
         """
         found = self.get(path, {"name": name})["results"]
         return next((dict(row) for row in found if row["name"] == name), None)
@@ -153,7 +153,7 @@ class Client:
         return json_of(self._send("DELETE", path, params=params, is_repeatable=False), self._config.url)
 
     def end(self, session: Session) -> None:
-        """End a session of `login` by its own token, whoever asks otherwise."""
+        """End a session of `login` with its own token, whoever the user of other requests is."""
         path = api_path("v3", "tokens", session.token_id)
         response = self._send("DELETE", path, auth=Bearer(session.token), is_repeatable=False)
         json_of(response, self._config.url)

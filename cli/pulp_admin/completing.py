@@ -56,7 +56,7 @@ def arguments(context: click.Context, _parameter: click.Parameter, incomplete: s
 
 
 def operation(context: click.Context, name: str) -> dict[str, Any] | None:
-    """The server's description of one operation, if it answers at once."""
+    """The server's description of one operation, if it answers quickly."""
     try:
         found = _answer(context, api_path("v3", "operations", name), {})
     except Exception:  # completion prints no message: the command itself will report the error

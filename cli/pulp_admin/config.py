@@ -82,7 +82,7 @@ def own_folder(path: Path | None) -> Path | None:
 
 
 def _merged(layers: Sequence[Mapping[str, ConfigValue]]) -> dict[str, ConfigValue]:
-    """One of several layers, the last one above the others. A password counts for the user name that stands with it."""
+    """All layers as one; later ones take precedence. A password counts only for the user name in its own layer."""
     values: dict[str, ConfigValue] = {}
     owner: ConfigValue | None = None
     for layer in layers:

@@ -58,7 +58,7 @@ def diff(app: App, task_id: TaskId, before: str, after: str | None) -> None:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    """The fields of two reports that differ, in the order of the first one; those that only the second one has last."""
+    """The fields that differ between two reports: in the order of the first, then those that only the second has."""
     first, second = dict(_fields("", before)), dict(_fields("", after))
     for field in dict.fromkeys((*first, *second)):
         old, new = first.get(field, _ABSENT), second.get(field, _ABSENT)
@@ -67,7 +67,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
 
 
 def _is_nothing(value: object) -> bool:
-    """Whether there is no value: an object that has fields now was null or empty before."""
+    """Whether there is no value: an object that now has fields was null or empty before."""
     return value is _ABSENT or value is None or value in ({}, [])
 
 

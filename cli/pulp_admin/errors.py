@@ -30,7 +30,7 @@ class NotFound(Failure):
 
 
 class Conflict(Failure):
-    """The server refuses what does not go with what is there, such as one token more than a user may have."""
+    """The request conflicts with what exists, such as one token more than a user may have."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, DATA)

@@ -58,7 +58,7 @@ def resolve_any(client: "Client", task_id: TaskId) -> str:
 
 
 def _beginning(client: "Client", task_id: TaskId, further: Mapping[str, str] | None = None) -> list[dict[str, str]]:
-    """The tasks whose ids begin so, and no more of them than are shown."""
+    """The tasks whose ids begin with these digits: one more than are shown, at most."""
     params = {
         "pulp_id__startswith": task_id.text,
         "limit": _MOST_CANDIDATES + 1,

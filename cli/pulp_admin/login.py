@@ -26,9 +26,9 @@ _LIFETIME: Final = timedelta(days=7)
 _MOST_CHARACTERS: Final = 60
 _TOKENS: Final = api_path("v3", "tokens")
 _NAME: Final = "login on "
-"""How the names of the tokens begin that this command makes."""
+"""How the names of this command's tokens begin."""
 _MADE: Final = re.compile(rf"{_NAME}.{{0,{_MOST_CHARACTERS}}} [0-9a-f]{{8}}")
-"""All of such a name: a token that a user named `login on prod` is none of these."""
+"""A whole name: a token that a user has named `login on prod` does not match."""
 
 
 @click.command(epilog=examples("pulp-admin login -u jo", "pulp-admin login -u jo --password-file ./password"))

@@ -14,7 +14,7 @@ _ROOT: Final = "/pulp/api/"
 
 
 def api_path(*segments: str) -> ApiPath:
-    """`api_path("v3", "tasks", ID)` is `/pulp/api/v3/tasks/ID/`. Raises `Failure` for what can be no segment."""
+    """`api_path("v3", "tasks", ID)` is `/pulp/api/v3/tasks/ID/`. Raises `Failure` for what cannot be a segment."""
     for segment in segments:
         if segment in ("", ".", ".."):  # servers and the HTTP library remove these from a path
             raise Failure(f"{segment!r} cannot be a name or an id.", DATA)

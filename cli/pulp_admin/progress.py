@@ -1,7 +1,8 @@
 """Summarise the progress object of a task in a few words. Pure.
 
-The tree is the operation's own. What counts has `items_total` and `items_left` (or `num_success`), or `size_total` and
-`size_left` in bytes; what is under way has the `state` IN_PROGRESS. The deepest parts are the most exact.
+The operation chooses the tree. A part that counts has `items_total` and `items_left` (or `num_success`), or
+`size_total` and `size_left` in bytes; a part under way has the `state` IN_PROGRESS. The deepest parts are the most
+exact.
 """
 
 from collections.abc import Iterator, Mapping

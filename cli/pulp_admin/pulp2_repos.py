@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class PageOptions(NamedTuple):
-    """What `--details`, `--summary` and `--fields` say of a list."""
+    """The choices of `--details`, `--summary` and `--fields` for a list."""
 
     details: bool
     summary: bool

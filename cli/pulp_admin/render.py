@@ -12,7 +12,7 @@ from pulp_console.output import WIDTH, cells_of, pad, wrap
 from pulp_admin.words import state_of_report
 
 _DEEPEST: Final = WIDTH
-"""The indent at which a document is cut off: nobody can read on there, and each level is a call."""
+"""The indent at which a document is cut off: nobody could read deeper levels, and each level is a call."""
 _BANNER: Final = WIDTH * 9 // 10
 _CAPITALS: Final = {"Ca": "CA", "Ssl": "SSL", "Url": "URL"}
 

@@ -27,7 +27,7 @@ repo_id_option: Final = click.option(
 new_repo_id_option: Final = click.option(
     "--repo-id", type=REPOSITORY_ID, required=True, metavar="ID", help="The repository."
 )
-"""The same for a repository that is not there yet: the shell offers none."""
+"""The same for a repository that does not exist yet: the shell completes none."""
 mode_option: Final = click.option(
     "--mirror/--additive",
     "is_mirror",

@@ -16,7 +16,7 @@ class ClientSetting:
 
     sentence: str
     key: str = ""
-    """Its name in the configuration file; empty for what cannot stand there."""
+    """Its name in the configuration file; empty if it cannot be set there."""
     variable: str = ""
     """Its name in the environment."""
     flag: str = ""
@@ -29,7 +29,7 @@ class ClientSetting:
 
     @property
     def help(self) -> str:
-        """What the help says of its option."""
+        """The help text of its option."""
         sentence = self.sentence.removesuffix(".")
         return f"{sentence}  [env: {self.variable}]." if self.variable else self.sentence
 

@@ -16,13 +16,13 @@ from pulp_admin.paths import api_path
 from pulp_admin.words import state_of
 
 _BY: Final = {"day": "day", "operation": "name", "resource": "resource"}
-"""What rows are by → the server's word."""
+"""What the rows are grouped by → the server's word."""
 _PLOTS: Final = ("tasks", "wait", "run")
 _MOST_LABEL: Final = 28
 _QUANTILES: Final = ("p50", "p90", "p99")
 _MOST_ROWS: Final = 1000
 _DAYS: Final = ("today", "yesterday")
-"""Words for a day, whose midnight in UTC is meant here."""
+"""Words that name a day here; as times they are midnights."""
 
 
 class DayType(click.ParamType):
@@ -139,7 +139,7 @@ def _times(quantiles: Mapping[str, float] | None) -> str:
 
 
 def short_time(seconds: float) -> str:
-    """A duration in as few characters as tell something: `12ms`, `1.5s`, `3m05s`."""
+    """A duration in few characters: `12ms`, `1.5s`, `3m05s`."""
     return f"{round(seconds * 1000)}ms" if seconds < 0.9995 else duration_text(seconds)
 
 

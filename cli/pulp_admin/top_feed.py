@@ -81,7 +81,7 @@ class TopFeed:
         """Whether the role of this user may cancel tasks. Raises `Failure`."""
         try:
             return self._client.get(api_path("v3", "login")).get("role") not in ("viewer", "auditor")
-        except NotFound:  # an older server does not tell
+        except NotFound:  # an older server does not report it
             return True
 
     def why(self, task_id: str) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ class TopFeed:
         return found
 
     def cancel(self, task_id: str) -> str | None:
-        """Cancel a task; the reason why it cannot be, None if it was asked to stop. Raises `Failure`."""
+        """Cancel a task. Returns why it cannot be cancelled, or None if the server accepted it. Raises `Failure`."""
         detail = self._client.cancel(task_id).get("detail")
         return None if detail is None else str(detail)
 
@@ -100,7 +100,7 @@ class TopFeed:
 
     def start(self, viewer: Viewer) -> None:
         """Report to a viewer from now on, until `stop`."""
-        # As daemons: a thread that waits for the next event must not keep the program from its end.
+        # Daemons: a thread that waits for the next event must not keep the program from ending.
         for work in (self._listen, self._watch):
             Thread(target=_guarded(work, viewer), daemon=True).start()
 

@@ -21,7 +21,7 @@ _FIRST: Final = (
 _LONGEST: Final = 24
 """The widest cell on a terminal; only a note may use all the room there is."""
 _SHORTEST: Final = {"RESOURCES": 12, "NOTE": 20}
-"""Columns that may be cut to this width if room is short; less would say nothing."""
+"""Columns that may be cut to this width if room is short; a narrower one would say nothing."""
 _NARROW: Final = 100
 """In a terminal narrower than this, ids are cut to as many digits as tell them apart."""
 _CUTS: Final = (13, 18, 23, 28)

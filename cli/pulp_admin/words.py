@@ -34,7 +34,7 @@ STATES: Final = (
 )
 _NEVER: Final = {
     word: StateWord(word.capitalize(), word, word)
-    for word in ("accepted", "suspended", "timed out")  # the last one is of 2.0 alone
+    for word in ("accepted", "suspended", "timed out")  # the last one is only in 2.0
 }
 """States of Pulp 2 that no task here is ever in. Scripts name them, and the server takes them."""
 UNFINISHED: Final = tuple(state for state in STATES if state.exit_code is None)

@@ -44,7 +44,7 @@ def run(
 
 
 def end(code: int) -> Never:
-    """End the process with this code. From now on Ctrl-C ends it at once, like the signal would, without a
+    """End the process with this code. From now on Ctrl-C ends it immediately, as the signal would, without a
     traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -74,7 +74,7 @@ def _code(
     except BrokenPipeError as error:
         return INTERRUPTED if _was_interrupted(error) else _closed_pipe()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # click's own end of such a command is 1
+        if isinstance(error.__context__, BrokenPipeError):  # click itself would exit with 1
             return _closed_pipe()
         raise
     except OSError as error:
@@ -150,7 +150,7 @@ def _settle(stream: TextIO) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirect a stream to nowhere: Python flushes it once more at its end, and would report the error again."""
+    """Redirect a stream to nowhere: Python flushes it once more when it exits, and would report the error again."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -158,7 +158,8 @@ def _discard(stream: TextIO) -> None:
 def open_what_is_closed() -> None:
     """Open standard streams that were closed before the process began (`2>&-`) as the null device.
 
-    Else the next file or socket would get their number, and a library that writes to descriptor 2 would write into it.
+    Otherwise the next file or socket would get their number, and a library that writes to descriptor 2 would write into
+    it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:

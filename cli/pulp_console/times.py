@@ -39,19 +39,19 @@ def parse_time(text: str, now: datetime) -> datetime:
         return {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
     age = duration_of(words.removesuffix("ago").strip())
     try:
-        if age is not None:  # so much time, also where clocks are changed in between
+        if age is not None:  # the exact duration, even if clocks change in between
             return (now.astimezone(UTC) - age).astimezone(now.tzinfo)
         # The zone's plus sign may have been turned into a blank.
         found = datetime.fromisoformat(re.sub(r"(\d:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text.strip()))
         zoned = found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
-        zoned.astimezone(UTC)  # at an end of the calendar there may be no such time
+        zoned.astimezone(UTC)  # at the ends of the calendar there may be no such time
         return zoned
     except (ValueError, OverflowError, OSError):
         raise ValueError(f"{text!r} is not a time: {FORMS} is expected") from None
 
 
 class _LocalZone(tzinfo):
-    """The zone of this machine with the rules of every day: the offset of now is wrong for half of the year."""
+    """The zone of this machine with its rules for each day: the current offset is wrong for half of the year."""
 
     def utcoffset(self, time: datetime | None) -> timedelta | None:
         return None if time is None else _near(time).astimezone().utcoffset()
@@ -65,12 +65,12 @@ class _LocalZone(tzinfo):
     def fromutc(self, time: datetime) -> datetime:
         local = time.replace(tzinfo=UTC).astimezone()
         naive = local.replace(tzinfo=None)
-        is_second = naive.astimezone().utcoffset() != local.utcoffset()  # of an hour that comes twice
+        is_second = naive.astimezone().utcoffset() != local.utcoffset()  # of an hour that occurs twice
         return naive.replace(tzinfo=self, fold=int(is_second))
 
 
 def _near(time: datetime) -> datetime:
-    """The same time without a zone, but not at an end of the calendar, where Python looks for days beyond."""
+    """The same time without a zone, moved away from the ends of the calendar, where Python would need days beyond."""
     return min(max(time.replace(tzinfo=None), _FIRST), _LAST)
 
 

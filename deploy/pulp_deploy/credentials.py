@@ -32,7 +32,7 @@ def password_file(folder: Path) -> Path:
 
 
 def kept_password(folder: Path) -> str | None:
-    """The administrator's password as the data folder keeps it; None for none. Raises `NotOurs`."""
+    """The administrator's password as the data folder keeps it; None if it has none. Raises `NotOurs`."""
     try:
         return read_private(password_file(folder)).decode().strip() or None
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The supervisor of a local stack in the foreground: shows progress, tells how to continue, and shuts down."""
+"""The supervisor of a local stack in the foreground: shows progress, explains how to continue, and shuts down."""
 
 import os
 import select

@@ -93,7 +93,7 @@ def worker() -> Iterator[Section]:
 
 
 def transparency() -> Iterator[Section]:
-    """What the process reads that keeps the log."""
+    """What the process that keeps the log reads."""
     from pulp_transparency.settings import Settings
 
     others = (kafka_client(),)
@@ -101,7 +101,7 @@ def transparency() -> Iterator[Section]:
 
 
 def kafka_client() -> Section:
-    """What a process reads that uses Kafka alone."""
+    """What a process that uses Kafka alone reads."""
     from pulp_events import security
     from pulp_events.settings import KAFKA, TOPIC_PREFIX
     from pulp_runtime.installation import Installation
@@ -114,14 +114,14 @@ def kafka_client() -> Section:
 
 
 def evidence() -> Iterator[Section]:
-    """What the commands read that check the log."""
+    """What the commands that check the log read."""
     from pulp_transparency.settings import FOLDER, KEY, KEYS
 
     yield Section("Settings", settings_of(FOLDER, KEY, KEYS))
 
 
 def archive() -> Iterator[Section]:
-    """What the commands read that write and read the archive."""
+    """What the commands that write and read the archive read."""
     from pulp_archive.settings import ARCHIVE
 
     yield Section("Settings", settings_of(ARCHIVE))
@@ -135,26 +135,26 @@ def waiting() -> Iterator[Section]:
 
 
 def new_passwords() -> Iterator[Section]:
-    """What a command reads that takes a new password."""
+    """What a command that takes a new password reads."""
     yield passwords()
 
 
 def personal_keys() -> Iterator[Section]:
-    """What a command reads that wraps the keys of personal data."""
+    """What a command that wraps the keys of personal data reads."""
     from pulp_runtime.installation import PERSONAL_KEY_FILE
 
     yield Section("Settings", settings_of(PERSONAL_KEY_FILE))
 
 
 def quotas() -> Iterator[Section]:
-    """What a command reads that tells the quotas of roles."""
+    """What a command that reports the quotas of roles reads."""
     from pulp_accounts.quotas import SETTINGS
 
     yield Section("Settings", SETTINGS)
 
 
 def draining() -> Iterator[Section]:
-    """What says how long a worker takes to end in order."""
+    """What decides how long a worker's orderly shutdown takes."""
     from pulp_worker.settings import Settings
 
     yield Section("Settings of the worker", settings_of(setting_of(Settings, "drain_s")))

@@ -45,7 +45,7 @@ class Services:
         return self._command("transparency", "transparency", {}, metrics=_LOG_AT)
 
     def _command(self, name: str, command: str, more: Mapping[str, str], *, metrics: int = 0) -> Command:
-        """`metrics` is how far the port of its metrics is from the one that is asked for."""
+        """`metrics` is the distance of its metrics port from the requested one."""
         port = self.environment.get(_METRICS_PORT, "").strip()
         if port.isdecimal():  # otherwise the process itself reports the fault
             more = {**more, _METRICS_PORT: str(int(port) + metrics)}

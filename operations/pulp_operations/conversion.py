@@ -18,7 +18,7 @@ from pulp_operations.versions import OLD_METADATA, RECEIVED, StoredVersion, Vers
 async def converted(
     context: Context[Any], versions: Versions, held: StoredVersion, scratch: Path, token: int
 ) -> StoredVersion:
-    """The same version in the present format; `scratch` is made for it.
+    """The same version in the present format; `scratch` is created for it.
 
     It has no unknown metadata, no signature and no repomd.xml as received: those releases did not keep them. Raises
     `OperationError` (`bad-repository`, `fenced`) and `LimitExceeded`.

@@ -20,7 +20,7 @@ _NEW: Final = ".new"
 
 
 def set_aside(root: Path, content: Path, found: Path | None = None) -> bool:
-    """Take a damaged file out of the store below `root`, which does not have that content from then on.
+    """Move a damaged file out of the store below `root`, which does not have that content from then on.
 
     `found` is the link through which the damage was seen: nothing happens if somebody has replaced the content since.
     Returns whether the file was set aside. Raises `OSError`.
@@ -42,9 +42,9 @@ def is_set_aside(root: Path, content: Path) -> bool:
 
 
 def heal(root: Path) -> int:
-    """Replace damaged files in publications by the good ones that the store has now; the number of files replaced.
+    """Replace damaged files in publications by the good ones that the store has now. Returns how many were replaced.
 
-    Call it after content was fetched. It costs one look at a folder while nothing is damaged. Raises `OSError`.
+    Call it after content was fetched. While nothing is damaged it only lists one folder. Raises `OSError`.
     """
     come_back = {path: content for path in set_aside_files(root) if (content := content_of(root, path)).exists()}
     healed = relink(root, come_back)
@@ -101,7 +101,7 @@ def _replace(root: Path, path: Path, content: Path) -> int:
     except FileNotFoundError:  # the publication, or the content, was removed meanwhile
         return 0
     finally:
-        draft.unlink(missing_ok=True)  # rename does nothing if `path` is the good file already
+        draft.unlink(missing_ok=True)  # rename does nothing if `path` is already the good file
     return 1
 
 

@@ -19,7 +19,7 @@ _ORPHANS: Final = "orphans.removed"
 
 @contextmanager
 def fenced(root: Path, repo_id: str, token: int) -> Iterator[None]:
-    """Keep others from writing the repository meanwhile, and from then on those with a lower token.
+    """Keep others from writing the repository meanwhile, and those with a lower token from then on, too.
 
     Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already.
     """
@@ -35,10 +35,10 @@ def is_fenced(root: Path, repo_id: str) -> bool:
 
 
 def fence_content(root: Path, token: int) -> None:
-    """From now on no task that held its content before has a version saved: its content may be removed.
+    """Keep tasks that hold content already from saving a version with it, so that the content may be removed.
 
-    `token` is of the resource that `remove-orphans` holds for itself. Waits for versions that are being saved. Raises
-    `OperationError` (`fenced`) if a later removal has begun already.
+    `token` is the one of the resource that `remove-orphans` holds. Waits for versions that are being saved. Raises
+    `OperationError` (`fenced`) if a later removal has already begun.
     """
     with _locked(_fence(root, _ORPHANS), fcntl.LOCK_EX) as file:
         _pass(file, token, "content was removed")
@@ -47,7 +47,7 @@ def fence_content(root: Path, token: int) -> None:
 
 @contextmanager
 def content_held(root: Path, token: int) -> Iterator[None]:
-    """Keep orphan removal from beginning meanwhile. Several tasks may be in it at the same time.
+    """Keep orphan removal from beginning meanwhile. Several tasks may hold this at the same time.
 
     Raises `OperationError` (`fenced`) if one with a higher token has begun: content of this task may be gone.
     """

@@ -19,7 +19,7 @@ _ORDINARY: Final = re.compile(r"(?!.*://)[A-Za-z0-9._+~^%/:-]{1,200}")
 
 
 def is_ordinary(text: str) -> bool:
-    """Whether messages may show it: an ordinary name or relative href, not any text."""
+    """Whether messages may show the text: only an ordinary name or relative href."""
     return bool(_ORDINARY.fullmatch(text))
 
 
@@ -29,5 +29,5 @@ def shown_href(href: str, checksum: str) -> str:
 
 
 def bad_repository(reason: str) -> OperationError:
-    """The error for a feed that is not a repository, or not a safe one. `reason` contains no text of it."""
+    """The error for a feed that is not a repository, or is not safe. `reason` contains no text of the feed."""
     return OperationError("bad-repository", reason)

@@ -99,7 +99,7 @@ def remove_older(folder: Path, newest: Path, keep: int) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, if it is there. It disappears at once: a crash leaves no part of it under its name."""
+    """Remove a folder if it exists. It disappears atomically: a crash leaves no part of it under its name."""
     doomed = folder.with_name(f"{folder.name}{DISCARDED}")
     shutil.rmtree(doomed, ignore_errors=True)  # left by a crash
     try:

@@ -74,7 +74,7 @@ class SyncProgress:
         self._fail(_TREE_FILE, path, reason)
 
     def note(self, note: Note) -> None:
-        """A part that no client needs was corrected or left out."""
+        """Note that a part that no client needs was corrected or left out."""
         self._tell(note.what if note.line is None else f"{note.what}, line {note.line}", note.reason)
 
     @property

@@ -58,7 +58,7 @@ class MetadataFile(Struct, frozen=True, kw_only=True):
 
     @property
     def shown_type(self) -> str:
-        """The type as a message may tell it."""
+        """The type in a form that messages may show."""
         return self.type if self._is_plain else "unknown"
 
     @property

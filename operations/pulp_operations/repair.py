@@ -154,7 +154,7 @@ class _Repair:
                         self._unrepaired.append((item.name, reason))
 
     def _tell_published(self) -> None:
-        """A damaged publication is not repaired: the next publish makes another one."""
+        """A damaged publication is not repaired: the next publish replaces it."""
         for item, *_ in self._survey.found.bad.values():
             self._progress.expect_repairs([item])
             self._progress.repaired(item, _PUBLISH_AGAIN)

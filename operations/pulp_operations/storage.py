@@ -44,7 +44,7 @@ _log = logging.getLogger("pulp.operations")
 
 
 class StorageError(OperationError):
-    """The system refuses something on the storage (`storage-full`, `storage-failed`): no other file fares better."""
+    """The system refuses something on the storage (`storage-full`, `storage-failed`): other files would fail, too."""
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _room(root: Path) -> str:
 
 
 def _shown(root: Path, path: Path | None) -> str:
-    """A path below the storage, as far as its names are ordinary: a name of a repository may be any text."""
+    """A path below the storage, up to the first unusual name: the name of a repository may be any text."""
     if path is None or not path.is_relative_to(root):
         return "the folder PULP_STORAGE"
     while not is_ordinary(str(path.relative_to(root))):

@@ -78,10 +78,10 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def save_publication(self, repo_id: str, publication: Path, token: int) -> Path:
-        """Make this folder, which is moved, the newest publication of the repository; where it is then.
+        """Move this folder into place as the newest publication of the repository; returns its new path.
 
-        Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already: this one was
-        taken for lost, and its resource given to another.
+        Raises `OperationError` (`fenced`) if a task with a higher fencing token has already written: this one was
+        counted as lost, and another task got its resource.
         """
         with fenced(self.root, repo_id, token):
             folder = self.root / "publications" / file_name(repo_id)
@@ -101,7 +101,7 @@ class Store:
         return [repo_id_of(folder.name) for folder in folders if folder.suffix != DISCARDED]
 
     def referenced(self) -> Iterator[Path]:
-        """The files of all packages and trees that a version of a repository holds; one that several hold comes again.
+        """The files of all packages and trees that versions of repositories hold; one that several hold is repeated.
 
         Raises `DamagedVersion`.
         """

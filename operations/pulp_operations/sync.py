@@ -33,7 +33,7 @@ _CONTENT: Final = "content_unit:orphans"
 MOST_RESTARTS: Final = 3
 """How often one sync restarts because the repository changes while it is fetched."""
 MOST_NOTES: Final = 20
-"""In a result and in a version; they are counted beyond."""
+"""The most notes in a result and in a version; the others are only counted."""
 
 
 @operation(
@@ -109,7 +109,7 @@ async def _version_before(
 
 
 async def _fetch(run: SyncRun) -> _Outcome:
-    """Fetch everything; start over where the repository changes meanwhile. Nothing but content is in the store yet."""
+    """Fetch everything; start over if the repository changes meanwhile. So far the store gets nothing but content."""
     for _ in range(MOST_RESTARTS + 1):
         run.scratch.mkdir()
         try:
@@ -145,7 +145,7 @@ async def _fetch_once(run: SyncRun) -> _Outcome:
 
 
 def _is_current(held: StoredVersion, given: SyncArguments) -> bool:
-    """Whether nothing is to be done if the feed's repomd.xml is the one of this version."""
+    """Whether nothing needs to be fetched if the feed's repomd.xml is the one of this version."""
     version = held.version
     return version.is_complete and version.feed_key == feed_key(given) and not held.damage()
 
@@ -192,7 +192,7 @@ def _version(run: SyncRun, received: ReceivedMetadata, tree: Tree) -> VersionRec
 
 
 def _keep(run: SyncRun, outcome: _Outcome, token: int, keep: int) -> VersionRecord:
-    """Save the version if it is another one than the one before; the newest version."""
+    """Save the version if it differs from the previous one. Returns the newest version."""
     held, versions = run.held, run.store.versions(run.arguments.repo_id)
     is_same = held is not None and _is_same(outcome.version, held.version) and not held.damage()
     if held is not None and (outcome.folder is None or is_same):

@@ -61,7 +61,7 @@ class _Gzip:
 
 
 def unpack(source: Path, target: Path, *, what: str, most_bytes: int, most_ratio: int) -> None:
-    """Unpack the file into a new file. Its first bytes tell the compression.
+    """Unpack the file into a new file. Its first bytes show the compression.
 
     Raises `LimitExceeded` for more than `most_bytes`, or more than `most_ratio` times the file's size, and
     `OperationError` (`bad-repository`) for a file that cannot be unpacked, or is neither packed nor XML. `what` names
@@ -75,9 +75,9 @@ def unpack(source: Path, target: Path, *, what: str, most_bytes: int, most_ratio
 def unpacked_pieces(
     source: Path, *, what: str, most_bytes: int, most_ratio: int, promised_bytes: int | None = None, is_xml: bool = True
 ) -> Iterator[bytes]:
-    """What the file holds, unpacked, a piece at a time; each is counted before it is given. Raises as `unpack` does.
+    """The unpacked content of the file, in pieces; each is counted before it is yielded. Raises as `unpack` does.
 
-    `promised_bytes` is what repomd.xml says of the size: more is refused as well, but for small files. `is_xml`: a file
+    `promised_bytes` is the size in repomd.xml: more is refused as well, except for small files. `is_xml`: a file
     that is not packed must begin as XML does.
     """
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)

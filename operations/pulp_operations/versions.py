@@ -121,12 +121,12 @@ class Versions:
             raise damaged[0]
 
     def readable(self, tell: Callable[[DamagedVersion], None]) -> Iterator[StoredVersion]:
-        """Every version that is kept and whose record can be read, oldest first. The others are told."""
+        """Every kept version whose record can be read, oldest first; `tell` gets the errors of the others."""
         link = self.folder / "current"
         folders = numbered(self.folder / "versions")
         current = self.folder / link.readlink() if link.is_symlink() else None
         if current is not None and current not in folders:
-            folders.append(current)  # it is lost
+            folders.append(current)  # its folder is lost
         for folder in folders:
             try:
                 held = _held(folder)
@@ -155,7 +155,7 @@ class Versions:
             return saved
 
     def retain(self, keep: int, token: int, source: FeedSource | None = None) -> None:
-        """Keep the newest `keep` versions; the last one comes from `source` now, if given. Raises as `save` does."""
+        """Keep the newest `keep` versions; the last one gets `source`, if given. Raises as `save` does."""
         with fenced(self.root, self.repo_id, token):
             held = self.newest()
             if held is None:

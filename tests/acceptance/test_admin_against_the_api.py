@@ -88,8 +88,8 @@ class User:
         return found
 
     def spoil(self, task_id: str) -> tuple[str, str]:
-        """Append two records that cannot be projected, one of the task and one of no task; returns their places once
-        they are listed."""
+        """Append two records that cannot be projected, one of the task and one without a task; returns their places
+        once listed."""
         [first, *_] = json.loads(self("tasks", "history", "--task-id", task_id, "--output", "json").stdout)
         bad = [RawRecord(key_of(UUID(task_id)), b"{", (), first["partition"]), RawRecord(b"k", b"{", (), 0)]
         producer = raw_producer.make(self.stack.backend.kafka)
@@ -101,7 +101,7 @@ class User:
         return one, other
 
     def wait(self, task_id: str, what: str) -> dict[str, Any]:
-        """The report as soon as the task's history has this event."""
+        """The task's report, as soon as its history has this event."""
         for line in self.follow(task_id):
             if json.loads(line)["event"]["type"] == f"org.pulpproject.task.{what}.v1":
                 return self.report(task_id)
@@ -310,7 +310,7 @@ def test_the_json_of_every_command_is_as_documented(user: User, tmp_path: Path) 
     ]
     for name, arguments in [*printed.items(), *further.items(), *more]:
         result = user(*arguments, "--output", "json")
-        # Nothing listens there; and no release understands them.
+        # Nothing listens there; no release understands these records.
         expected = (65,) if name in ("subscriptions test", "dead-letters retry") else (0, 1)
         assert result.returncode in expected, result.stderr
         lines = result.stdout.splitlines() if name == "tasks watch" else [result.stdout]

@@ -1,4 +1,4 @@
-"""Retries, groups, purges, schedules, tokens and logins by `pulp-admin`, as a user meets them: pages, refusals, exit
+"""Retries, groups, purges, schedules, tokens and logins with `pulp-admin`, as a user sees them: pages, refusals, exit
 codes."""
 
 import json
@@ -68,7 +68,7 @@ def between_attempts(user: User) -> str:
 
 
 def events_of(user: User, task_id: str) -> list[str]:
-    """What `tasks history` prints of each event, without its time, its offset and its author."""
+    """What `tasks history` prints for each event, without its time, its offset and its author."""
     lines = user("tasks", "history", "--task-id", task_id).stdout.splitlines()[1:]
     return [" ".join(line.split()[3:4] + line.split()[5:]) for line in lines]
 
@@ -280,7 +280,7 @@ def test_a_parked_task_is_told_discarded_and_audited_as_the_document_shows_it(us
     bad = RawRecord(task_id.encode(), b"{", (), partition)
     [position] = raw_producer.append(raw_producer.make(user.stack.backend.kafka), "pulp.tasks.events", [bad])
     listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" yes +parks ")
-    assert user("tasks", "cancel", "--task-id", task_id).returncode == 75  # it waits: nobody knows yet what it does
+    assert user("tasks", "cancel", "--task-id", task_id).returncode == 75  # it waits: its effect is not known yet
     listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" parks +1 ")
     why = json_of(user, "tasks", "details", "--task-id", task_id, "--why")
     assert (why["state"], why["why"]["reasons"][0]["reason"]) == ("waiting", "parked")
@@ -294,7 +294,7 @@ def test_a_parked_task_is_told_discarded_and_audited_as_the_document_shows_it(us
 
 
 def until(read: Callable[[], str], pattern: str) -> str:
-    """What is read, as soon as it has the pattern in it."""
+    """The output, as soon as it matches the pattern."""
     deadline_s = time.monotonic() + 60
     while not re.search(pattern, found := read()):
         assert time.monotonic() < deadline_s, found
@@ -302,7 +302,7 @@ def until(read: Callable[[], str], pattern: str) -> str:
 
 
 def masked(text: str) -> list[str]:
-    """Its lines without positions, times, ids and names, which differ each time; with one blank between two words."""
+    """Its lines without positions, times, ids and names, which differ each time; with a single blank between words."""
     for pattern, name in (
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+", "TIME"),
         (r"\d+:\d+(?= )|(?<= at )\d+:\d+", "PLACE"),

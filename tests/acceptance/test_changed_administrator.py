@@ -15,7 +15,7 @@ OURS, OTHERS = "some words in a row", "another row of words"
 
 
 class Operator:
-    """Somebody with a stack of their own."""
+    """Somebody with their own stack."""
 
     def __init__(self, home: Path) -> None:
         self.data = home / "data"

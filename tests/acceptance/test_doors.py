@@ -1,7 +1,7 @@
-"""In spite of disconnects, each door gives every event that its filter selects once, in order for each task.
+"""In spite of disconnects, each door gives every event that its filter selects exactly once, in order for each task.
 
-One may also change the door at each of them: the cursor is the same. All doors share one log, one read model and one
-API. Webhooks come at least once by their promise: there, of each event the first delivery counts.
+A subscriber may also change the door at each disconnect: the cursor is the same. All doors share one log, one read
+model and one API. Webhooks promise at-least-once delivery, so the first delivery of each event counts.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ LIMIT_S = 60
 
 
 class Site(NamedTuple):
-    """Where the doors are."""
+    """The addresses of the doors."""
 
     kafka: str
     prefix: str
@@ -88,7 +88,7 @@ def by_async_subscription(
 
 
 def by_kafka(site: Site, wanted: Filter, since: str, take: int, left: int) -> tuple[list[Position], str]:
-    """Kafka's own client, which stores offsets: the cursor in another form. It filters by itself."""
+    """Kafka's own client, which stores offsets: the cursor in another form. The test filters by itself."""
     topic = f"{site.prefix}.events"
     ends = admin.end_offsets(site.kafka, topic, PARTITIONS)
     start = Cursor.at(admin.describe(site.kafka, topic).topic_id, dict.fromkeys(ends, 0))
@@ -166,7 +166,7 @@ DOORS: Mapping[str, Door] = {
 
 
 def followed(site: Site, wanted: Filter, visits: Sequence[tuple[Door, int]], count: int) -> list[Position]:
-    """What all connections together have brought; the last one stays until everything is there."""
+    """Everything that the connections received; the last one stays until everything is there."""
     found: list[Position] = []
     since = "beginning"
     for door, take in [*visits, (visits[-1][0], 1_000_000)]:
@@ -178,7 +178,7 @@ def followed(site: Site, wanted: Filter, visits: Sequence[tuple[Door, int]], cou
 
 
 class Webhooks:
-    """Delivers to an endpoint of this process; who delivers is cut off, as by a kill, and another one takes over."""
+    """Delivers to an endpoint of this process; the deliverer is cut off, as if killed, and another one takes over."""
 
     def __init__(self, kafka: str, database: str, topics: Topics, log: KafkaLog) -> None:
         self._kafka, self._database, self._topics, self._log = kafka, database, topics, log
@@ -207,7 +207,8 @@ class Webhooks:
     async def delivered(
         self, wanted: Filter, cuts: Sequence[int], failing: Sequence[bool], count: int
     ) -> list[Delivered]:
-        """What an endpoint took that fails in this pattern, until it has `count` events and the cursor is at the end."""
+        """What an endpoint that fails in this pattern accepts until it has `count` events and the cursor is at the
+        end."""
         answers = iter(failing)
         subscription_id, secret_id = new_id(), new_id()
         async with endpoint(lambda _: 503 if next(answers, False) else 204) as receiver:
@@ -249,7 +250,7 @@ def has_taken(receiver: EndpointServer, count: int) -> bool:
 
 
 def first_deliveries(taken: Sequence[Delivered]) -> dict[str, list[Position]]:
-    """Task → the positions of its events, in the order in which each came first."""
+    """Task → the positions of its events, in the order of their first deliveries."""
     found: dict[str, dict[Position, None]] = {}
     for each in taken:
         found.setdefault(each.body["subject"], {})[each.position] = None
@@ -291,7 +292,7 @@ async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
             assert first_deliveries(taken) == expected
 
         async def holds(examples: int, check: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
-            # Without shrinking: an example takes seconds, and is short anyhow.
+            # Without shrinking: an example takes seconds, and is short anyway.
             some = settings(max_examples=examples, deadline=None, database=None, phases=(Phase.generate,))
             await asyncio.to_thread(seeded(seed)(some(given(*drawn)(check))))
 
@@ -344,7 +345,7 @@ async def test_subscriptions_that_are_cut_while_events_arrive_give_the_filtered_
 
 
 def planned(story: Sequence[tuple[Event, int]]) -> list[Record]:
-    """The records that these events will be in an empty log."""
+    """The records that these events will become in an empty log."""
     offsets: Counter[int] = Counter()
     found = []
     for event, partition in story:

@@ -40,7 +40,7 @@ class Walk:
 
 
 def node_in(folder: Path) -> Path:
-    """A folder with the programs `node` and `npm` of the Node that builds the live page."""
+    """A folder with the `node` and `npm` of the Node that builds the live page."""
     root, made = Path(executable.ROOT_DIR), folder / "node"
     made.mkdir()
     (made / "node").symlink_to(root / "bin" / "node")
@@ -76,7 +76,7 @@ def walk() -> Iterator[Walk]:
 
 
 def test_each_door_gives_a_first_event(walk: Walk) -> None:
-    """It is an event of a task of the page, the first of its story, even if several partitions are read at once."""
+    """It is an event of a task of the page, the first of its story, even if several partitions are read together."""
     submitted = {found for line, text in walk.printed.items() if "submit" in line for found in TASK_ID.findall(text)}
     assert len(submitted) == 2
     firsts = {f"{ACCEPTED} {task_id}" for task_id in submitted}

@@ -41,7 +41,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def wheels(home: Path) -> dict[str, Path]:
     """The wheels of all distributions and of the example, by name."""
-    # A copy of the example, in an empty folder: as one begins a package of one's own.
+    # A copy of the example in an empty folder, as for the start of a new package.
     shutil.copytree(ROOT / "examples" / "operations", home / "acme", ignore=shutil.ignore_patterns("__pycache__"))
     for source in (ROOT, ROOT / "cli", ROOT / "services" / "web", home / "acme"):
         uv("build", "--quiet", "--wheel", "--out-dir", home / "wheels", source)
@@ -155,7 +155,7 @@ def offered(developer: Installed, wheels: dict[str, Path]) -> Installed:
 
 @pytest.fixture
 def packages(home: Path) -> Path:
-    """A folder that the account which a stack of root runs its operations as can read."""
+    """A folder that is readable to the account under which root's stack runs operations."""
     folder = home / "packages"
     folder.mkdir(mode=0o755, exist_ok=True)
     for name in ("a", "b"):

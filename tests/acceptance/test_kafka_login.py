@@ -45,8 +45,8 @@ def values(servers: Kafka) -> list[bytes | None]:
 
 @pytest.fixture(scope="module")
 def upgraded() -> Iterator[Stack]:
-    """A stack with a login, on the data folder of one that had none."""
-    folder = Path(tempfile.mkdtemp(prefix="pulp-tasks-test-"))  # where an account without rights may enter, too
+    """A stack with a login, on the data folder of one without a login."""
+    folder = Path(tempfile.mkdtemp(prefix="pulp-tasks-test-"))  # which an account without rights may enter, too
     before = stack_on(folder, login=False)
     before.up_backend()
     try:
@@ -109,7 +109,7 @@ def test_the_passwords_are_their_owners_alone(upgraded: Stack) -> None:
             holding.append(path.name)
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, (
                 path
-            )  # its owner is we, or the account that Kafka runs as
+            )  # its owner is this user, or the account that Kafka runs as
     assert sorted(holding) == ["broker-password", "client.properties", "password", "server.properties"]  # no log
     shown = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
     assert not [line for line in shown if any(secret in line for secret in secrets)]

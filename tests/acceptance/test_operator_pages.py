@@ -22,7 +22,7 @@ Follow = Callable[[str], dict[str, str]]
 
 
 def stack(*options: str, names_servers: bool = False) -> Iterator[Follow]:
-    """Follow a page on a stack: each command must succeed; return the outputs.
+    """Follow a page on a stack: each command must succeed; returns the outputs.
 
     With `names_servers` the variables of the shell say where Kafka and Postgres are, as for an installation.
     """

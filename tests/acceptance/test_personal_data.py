@@ -1,4 +1,5 @@
-"""Personal data on a whole stack: the text is nowhere, an erasure counts everywhere, and log, proofs and rebuild stay whole."""
+"""Personal data on a whole stack: the text is nowhere, an erasure counts everywhere, and log, proofs and rebuild stay
+intact."""
 
 import base64
 import json
@@ -68,7 +69,7 @@ def task_of(user: User, task_id: str) -> dict[str, Any]:
 
 
 def records_of(stack: Stack) -> bytes:
-    """All bytes of all records of all topics, those of Kafka's own among them."""
+    """All bytes of all records of all topics, including Kafka's internal ones."""
     kafka = stack.service_environment()["PULP_KAFKA"]
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "grep", "enable.auto.commit": False})
     topics = consumer.list_topics(timeout=20).topics
@@ -144,7 +145,8 @@ def outputs_of(user: User, task_id: str, folder: Path) -> bytes:
 
 
 def test_the_text_of_a_personal_argument_is_nowhere(user: User, tmp_path: Path) -> None:
-    """Neither while operations get it and people see it, nor after the erasure; then log, proofs and rebuild are whole."""
+    """Neither while operations get it and people see it, nor after the erasure; afterwards log, proofs and rebuild are
+    intact."""
     done = [submit(user), submit(user, "invite-apart")]
     rerun = str(api(user, "POST", f"tasks/{task_ended(user, done[0])}/rerun/")["task"].split("/")[-2])
     child = submit(user, parent_task=done[1])

@@ -35,12 +35,12 @@ class User:
         return done.stdout if code == 0 else done.stderr
 
     def shown(self, repo_id: str) -> dict[str, Any]:
-        """What `repo show` tells."""
+        """What `repo show` prints."""
         found: dict[str, Any] = json.loads(self("repo", "show", "--repo-id", repo_id, "--output", "json"))
         return found
 
     def work(self, *arguments: str) -> dict[str, Any]:
-        """The result of the task that a command starts."""
+        """Run a command that starts a task, and return the task's result."""
         last = self(*arguments, "--watch", "--output", "json").splitlines()[-1]
         return dict(json.loads(last)["result"])
 

@@ -55,7 +55,7 @@ def running(folder: Path) -> Iterator[Running]:
 
 
 class DataFolderProcesses(NamedTuple):
-    """What the data folder says about processes."""
+    """The processes, according to the data folder."""
 
     data: Path
 
@@ -328,12 +328,12 @@ def test_a_signal_while_it_starts_leaves_no_process(folder: Path, signum: signal
         if signum == signal.SIGHUP:
             process.stderr.close()  # the terminal is closed, so nothing can be printed
         process.send_signal(signum)
-        assert process.wait(60) in (130, 141)  # interrupted, with nobody to read the code
+        assert process.wait(60) in (130, 141)  # interrupted, and nobody reads the exit code
     assert _on(data) == []
 
 
 def _on(data: Path) -> list[psutil.Process]:
-    """What runs with this folder in its command line."""
+    """The processes with this folder in their command lines."""
     return [each for each in psutil.process_iter() if str(data) in " ".join(_cmdline(each))]
 
 

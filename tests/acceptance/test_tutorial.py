@@ -35,7 +35,7 @@ def clone() -> Iterator[Path]:
 def shown(clone: Path) -> Iterator[dict[str, str]]:
     """Each command of the page → its last output."""
     env = environment(clone.parent)
-    env["PATH"] += f"{os.pathsep}{ROOT / '.dev' / 'uv' / 'bin'}"  # spares the clone the download of uv
+    env["PATH"] += f"{os.pathsep}{ROOT / '.dev' / 'uv' / 'bin'}"  # the clone need not download uv
     env = {key: value for key, value in env.items() if not key.startswith(("VIRTUAL_ENV", "PYTHON"))}
     printed = {}
     with Shell(env, clone) as shell:

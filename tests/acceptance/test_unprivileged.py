@@ -46,7 +46,7 @@ async def who_am_i_async(context: Context) -> dict:
 
 
 class Stack(NamedTuple):
-    """One that root has started with an interpreter that everybody may run."""
+    """A stack that root started with an interpreter that everybody may run."""
 
     python: Path
     data: Path
@@ -171,7 +171,7 @@ def test_no_secret_is_in_what_a_process_shows(stack: Stack) -> None:
 
 
 def limit(process: psutil.Process, name: str) -> list[str]:
-    """The soft and the hard one."""
+    """The soft and the hard limit."""
     lines = Path(f"/proc/{process.pid}/limits").read_text().splitlines()
     return next(line for line in lines if line.startswith(name))[len(name) :].split()[:2]
 

@@ -53,7 +53,7 @@ class Scene:
     started: list[str] = field(default_factory=list)
 
     def name(self, service: str) -> str:
-        """The container's."""
+        """The container's name."""
         return f"pulp-tasks-test-{self.token}-{service}"
 
     def options(self, service: str) -> list[str]:
@@ -73,7 +73,7 @@ class Scene:
         return self.engine.container("--rm", *self.options(service), *more, self.image, *arguments, limit_s=limit_s)
 
     def start(self, service: str, *more: str) -> None:
-        """Start a service; `more` are options of podman's."""
+        """Start a service; `more` are options of podman."""
         command = COMPOSE["services"][service]["command"]
         self.engine.container(
             "--detach", "--name", self.name(service), *self.options(service), *more, self.image, *command
@@ -85,7 +85,7 @@ class Scene:
         return self.engine.run("exec", self.name(service), *command)
 
     def is_healthy(self, service: str) -> None:
-        """Returns when the service's own health check says yes."""
+        """Wait until the service's own health check succeeds."""
         command = COMPOSE["services"][service]["healthcheck"]["test"][1:]
         command = [word.replace("24817", str(self.port)) for word in command]
 

@@ -1,8 +1,8 @@
 """The image, built here and run as deploy/compose.yaml runs it, on a real Kafka and a real Postgres.
 
 Needs podman, debootstrap and root, and skips with a reason without them. Kafka has the logins and ACLs of the compose
-file, Postgres its roles. Two differences from compose: the network is this machine's, and as in Kubernetes the
-processes run without an init.
+file, Postgres its roles. Two differences from compose: the network is this machine's, and the processes run without an
+init, as in Kubernetes.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def scene(engine: Engine, image: str, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """All processes of one installation, at work."""
+    """All processes of one installation, running."""
     with prepared(engine, image, backend, tmp_path_factory.mktemp("scene")) as made:
         for name in SERVING:
             made.start(name)
@@ -50,7 +50,7 @@ def test_the_processes_are_healthy_as_compose_and_the_image_ask(scene: Scene) ->
 
 
 def test_a_new_installation_has_nothing_to_warn_of(scene: Scene) -> None:
-    """With the ACLs and roles that the jobs have granted, each process can check all its preconditions."""
+    """With the ACLs and roles that the jobs granted, each process can check all its preconditions."""
     with scene.client() as client:
         findings = client.get("/readyz/").json()["findings"]
     assert [each for each in findings if each["severity"] != "note"] == []

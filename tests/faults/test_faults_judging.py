@@ -94,7 +94,7 @@ def test_how_long_a_stopped_workers_operations_went_on_when_it_woke() -> None:
     lines = [{**line(task, at_s), "resource": f"task:{task}"} for task, at_s in at_work]
     wake = Wake("w", stopped_ns=2 * SECOND, woke_ns=12 * SECOND, woke_ms=12_000)
     windows = zombie_windows_ms(reference, lines, [wake])
-    assert [round(window) for window in windows] == [30, 0]  # of c nobody had said that it was lost
+    assert [round(window) for window in windows] == [30, 0]  # nobody had reported that c was lost
     assert zombie_windows_ms(reference, lines, [wake._replace(worker="another")]) == []
 
 

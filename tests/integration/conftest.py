@@ -18,7 +18,7 @@ def _installed() -> None:
 
 @pytest.fixture
 async def api(database: str) -> AsyncIterator[Site]:
-    """An API of the test's own, and its admin's client."""
+    """An API for this test only, and its admin's client."""
     async with site(database) as made:
         yield made
 

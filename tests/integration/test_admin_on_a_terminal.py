@@ -24,7 +24,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][0-9;]*m")
 
 
 class Server(ThreadingHTTPServer):
-    """What the API is to say."""
+    """What the API says."""
 
     reports: list[dict[str, Any]]
     refusals: int
@@ -32,7 +32,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Api(BaseHTTPRequestHandler):
-    """Half done at the first look, and failed at the next."""
+    """The task is half done at the first request, and failed at the next."""
 
     server: Server
 
@@ -62,7 +62,7 @@ class Api(BaseHTTPRequestHandler):
 
 @contextmanager
 def api(*, refusals: int = 0, heartbeats: bool = False) -> Iterator[str]:
-    """The URL of the server. With `heartbeats` the task never ends, and nothing is said of it."""
+    """The URL of the server. With `heartbeats` the task never ends, and nothing about it is sent."""
     half = task("running", progress=HALF, progress_report=HALF)
     server = Server(("127.0.0.1", 0), Api)
     server.reports = [half, task("error", progress=HALF)]
@@ -78,7 +78,7 @@ def api(*, refusals: int = 0, heartbeats: bool = False) -> Iterator[str]:
 
 
 def watch(home: Path, columns: int, *, refusals: int = 0, **env: str) -> str:
-    """All that is shown; lines are those of the terminal, drawn over one another."""
+    """All that is shown, line by line, as the terminal shows it after overwriting."""
     with api(refusals=refusals) as url:
         program = str(Path(sys.executable).with_name("pulp-admin"))
         unset = ("NO_COLOR", "FORCE_COLOR", "TERM")
@@ -136,7 +136,7 @@ def test_remarks_are_above_the_bar(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_watch_although_nothing_is_printed(tmp_path: Path) -> None:
-    """`watch | head -1` of a task that says nothing for hours: the server's heartbeats are enough to notice."""
+    """`watch | head -1` of a task without events for hours: the server's heartbeats are enough to notice."""
     with api(heartbeats=True) as url:
         watching = subprocess.Popen(
             [Path(sys.executable).with_name("pulp-admin"), "tasks", "watch", "--task-id", ID],

@@ -1,4 +1,4 @@
-"""A Postgres server that took over may lack the last commits: nobody is shown less than they have seen."""
+"""A Postgres server that takes over may lack the last commits: nobody is shown less than they have seen."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ async def pulp(database: str) -> AsyncIterator[Site]:
 
 
 async def lose_tail(pulp: Site, position: Position) -> None:
-    """The projection is before the position now, and the process has heard that it is after it."""
+    """The projection is now before the position, and the process has heard that it is after it."""
     await pulp.execute(
         "update positions set next_offset = %s where partition = %s", position.offset, position.partition
     )

@@ -50,7 +50,7 @@ class Wide:
         self.api, self.ids = api, ids
 
     def mib(self) -> float:
-        """What the process holds of the memory."""
+        """The memory that the process holds."""
         resident = int(Path(f"/proc/{self.api.process.pid}/statm").read_text().split()[1])
         return resident * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -65,7 +65,7 @@ class Wide:
 
 
 def events() -> list[tuple[Event, int]]:
-    """Tasks with arguments that do not compress, one in three with such that compress well, and one long progress."""
+    """Tasks whose arguments do not compress, or, for one in three, compress well; and one long progress."""
     source = random.Random(1)
     found: list[tuple[Event, int]] = []
     for number in range(TASKS):
@@ -86,7 +86,7 @@ async def wide(backend: Backend, database: str, topics: Topics, tmp_path: Path) 
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
     await log.start()
     made = events()
-    for event, partition in made:  # more at once than the queue of unsent events takes
+    for event, partition in made:  # more at a time than the queue of unsent events takes
         await log.append(event, partition)
     ends = dict(await log.end_offsets())
     await log.close()

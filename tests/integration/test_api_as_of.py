@@ -1,4 +1,4 @@
-"""A task as it was: at a time, and at each event of its history."""
+"""A task as of a time, and as of each event of its history."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from pulp_projections.reading.moments import PastEvents
 from tests.support.events import accepted, cancel_requested, finished, progress, started
 from tests.support.site import START_MS, V2, V3, Site, site
 
-# The log's clock goes on by a second with every event: the first one comes one second after the start.
+# The log's clock advances by a second with each event: the first one comes one second after the start.
 SECOND = {word: START_MS // 1000 + number for number, word in enumerate(("", "accepted", "started", "half", "whole"))}
 
 
@@ -30,7 +30,7 @@ async def api(database: str) -> AsyncIterator[Site]:
 
 
 async def told(api: Site) -> UUID:
-    """A task that was started, progressed twice, was to be cancelled and ended; all in partition 2."""
+    """A task that started, progressed twice, was asked to cancel, and ended; all in partition 2."""
     task_id = new_id()
     for event in (
         accepted(task_id, operation="sync"),
@@ -112,7 +112,7 @@ async def test_what_is_no_moment(api: Site, text: str) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_time_means_for_one_task_what_it_means_for_all(api: Site, seed: int) -> None:
-    """Beside the moment that lists are shown at, which is looked for in the whole history; clocks run backwards."""
+    """Compared with the moment of lists, which is searched for in the whole history; clocks run backwards."""
     random = Random(seed)
     parents = [(new_id(), random.randrange(2)) for _ in range(3)]
     events = []

@@ -68,7 +68,7 @@ async def api(database: str) -> AsyncIterator[Site]:
 
 
 class Reading(NamedTuple):
-    """What a reader was told, and when that was."""
+    """What a reader got, and when."""
 
     positions: str
     time: datetime
@@ -88,7 +88,7 @@ class Life:
         self.last = Position(0, 0)
 
     async def step(self) -> None:
-        """The next event."""
+        """Append the next event."""
         waiting = [task for task in self.tasks if task not in self.running and task not in self.ended]
         choices: list[Callable[[list[UUID]], Awaitable[None]]] = [self._accept]
         choices += [self._start, self._cancel] if waiting else []
@@ -155,7 +155,7 @@ class Life:
 
 
 async def read(api: Site, as_of: str | None = None) -> list[Any]:
-    """All that a reader asks for; the positions first."""
+    """All that a reader requests; the positions first."""
     then = {} if as_of is None else {"as_of": as_of}
     told: list[Any] = []
     for params in LISTS:
@@ -190,7 +190,7 @@ def since_when(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def holders(row: Mapping[str, Any]) -> list[Any]:
-    """Who holds, without since when: the time of the assignment is in no event."""
+    """The holders, without the time of the assignment, which is in no event."""
     return [(each["task"], each["state"], each["worker_name"], each["access"]) for each in row["held_by"]]
 
 
@@ -206,7 +206,7 @@ def difference(now: Any, then: Any, path: str = "") -> str:
 
 
 async def readings_of(api: Site, seed: int, *, events: int, every: int) -> list[Reading]:
-    """A life, and what readers were told in it."""
+    """A life, and what readers got during it."""
     life, found = Life(api, seed), list[Reading]()
     for number in range(events):
         await life.step()
@@ -220,7 +220,7 @@ async def readings_of(api: Site, seed: int, *, events: int, every: int) -> list[
 
 
 async def rebuild(api: Site) -> None:
-    """Fill a generation from the log, in one batch for each partition, and show it in place of the first."""
+    """Fill a generation from the log, in one batch for each partition, and activate it in place of the first."""
     async with api.connect() as connection:
         await create_tables(connection, 2, PARTITIONS)
         await connection.execute("insert into generations (generation, status) values (2, 'building')")
@@ -245,7 +245,7 @@ async def on_kafka(backend: Backend, database: str, topics: Topics) -> AsyncIter
 
 @pytest.mark.parametrize("seed", [Random().randrange(10**6)])
 async def test_what_was_read_is_read_again_whatever_came_later(on_kafka: Site, seed: int) -> None:
-    """It is read by the positions of the answer, by a cursor, by the time, and by the last event."""
+    """It is read as of the answer's positions, as of a cursor, as of the time, and as of the last event."""
     api, choice = on_kafka, Random(seed)
     readings = await readings_of(api, seed, events=60, every=15)
     topic_id = api.client._transport.app.state.hub.topic_id  # type: ignore[attr-defined]
@@ -270,11 +270,11 @@ async def test_seconds_count_up_to_the_moment(api: Site) -> None:
 
 
 async def test_a_task_between_two_attempts_is_blocked_then(api: Site) -> None:
-    """And runnable once its time has come, before anything has happened."""
+    """It is runnable once its time has come, even before anything happens."""
     task_id = new_id()
     await api.add(accepted(task_id, retry=Retry(retries=3, max_backoff_seconds=60.0)))
     await api.add(started(task_id))
-    await api.add(attempt_failed(task_id))  # at the third second: the next one at second 63
+    await api.add(attempt_failed(task_id))  # at second 3: the next one comes at second 63
     told = {}
     for second in (2, 3, 62, 63):
         then = datetime.fromtimestamp(START_MS / 1000 + second, UTC).isoformat()
@@ -320,7 +320,7 @@ async def test_an_answer_that_has_nothing_to_tell_says_why(api: Site, monkeypatc
         assert (status, "the first event came at 2023-11-14T22:13:21.000Z" in why) == (404, True)
         status, why = await refused("0:999,1:0", path)
         assert (status, "has not reached" in why) == (504, True)
-        answer = await api.client.get(path, params={"asof": "0:1"})  # it must not show how it is now
+        answer = await api.client.get(path, params={"asof": "0:1"})  # it must not show the present state
         assert answer.status_code == 400
         status, why = await refused("2999-01-01T00:00:00Z", path)
         assert (status, "has not come yet" in why) == (504, True)
@@ -343,7 +343,7 @@ async def test_a_position_that_is_not_projected_yet_is_waited_for(api: Site) -> 
 
 
 async def test_what_may_be_missing_of_a_time_is_not_shown_as_if_it_were_all(api: Site) -> None:
-    """While the projection is behind, later events of that time may come: but not before a later one that is there."""
+    """While the projection is behind, more events of that time may come, but not before a later event that is there."""
     task_id = await api.task("sync")
     partition = api.partition_of(task_id)
     api.may_project.clear()
@@ -370,7 +370,7 @@ async def test_no_answer_folds_more_than_it_may(api: Site, monkeypatch: pytest.M
 
 
 async def test_a_long_list_of_version_2_is_of_one_moment(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Although it is read in pieces, and tasks change between two of them."""
+    """The list is read in pieces, and tasks change between two of them."""
     monkeypatch.setattr(listing, "CHUNK_SIZE", 2)
     tasks = [await api.task("sync") for _ in range(7)]
     then = datetime.fromtimestamp(START_MS / 1000 + 7, UTC).isoformat()

@@ -44,7 +44,7 @@ def places(found: list[dict[str, Any]]) -> list[str]:
 
 
 class Story:
-    """A sync by jo that kim cancels in vain, and a publish of a group by jo; the log's clock goes on by a second."""
+    """A sync by jo that kim cancels in vain, and a publish of a group by jo; each event is a second after the last."""
 
     def __init__(self, api: Site) -> None:
         self.api, self.sync, self.publish = api, new_id(), new_id()
@@ -124,7 +124,7 @@ async def test_what_a_clock_that_ran_backwards_has_written_is_found_by_its_time(
 
 
 async def test_pages_beside_arriving_events(api: Site) -> None:
-    """Each event comes once, and the next page has what came between."""
+    """Each event comes once, and the next page has the events that arrived in between."""
     ada, found, cursor = api.as_user("ada"), list[str](), dict[str, str]()
     for number in range(12):
         task_id = new_id()

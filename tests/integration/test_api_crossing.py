@@ -1,4 +1,4 @@
-"""Requests that another site's page can make a browser send are refused; those of programs are accepted."""
+"""Requests that another site's page can make a browser send are refused; requests of programs are accepted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -75,7 +75,7 @@ async def test_own_pages_and_programs_are_taken(api: Site) -> None:
         assert answer.status_code == 202, (headers, answer.text)
     for kind in ("application/json; charset=utf-8", "Application/JSON"):
         assert (await send(api, "POST", f"{V3}/tasks/", BODY, {"Content-Type": kind})).status_code == 202, kind
-    # What has no body has no type that counts: clients of Pulp 2 send one all the same.
+    # Without a body, the content type does not count: clients of Pulp 2 send one all the same.
     answer = await send(api, "DELETE", f"{V2}/content/orphans/", b"", {"Content-Type": "text/plain"})
     assert answer.status_code == 202
 
@@ -95,8 +95,8 @@ async def test_a_body_that_is_no_json_by_its_type_is_refused(api: Site) -> None:
                 continue
             answer = await send(api, method, path, body, {"Content-Type": kind})
             if method == "PATCH" and path.startswith(V3) and "form" in kind:
-                # It is read as a form, since no page of another site can send a PATCH unasked; the JSON in it is not a
-                # field.
+                # It is read as a form, since a page of another site cannot send a PATCH without asking; the JSON in it
+                # is not a field.
                 assert answer.status_code in (400, 404), (kind, path)
                 continue
             assert (answer.status_code, "application/json" in words(answer)) == (415, True), (kind, path)

@@ -37,7 +37,7 @@ ODD = b"rings \x07 and \xff"
 
 
 async def put(site: Site, value: bytes | None, partition: int, task_id: UUID | None) -> Position:
-    """Append any bytes, of a task or of none; they are projected with what comes next."""
+    """Append any bytes, with or without a task; they are projected together with the next records."""
     log = site.log.records[partition]
     key = b"k" if task_id is None else key_of(task_id)
     log.append(garbage(value, len(log), partition, key=key))
@@ -48,7 +48,7 @@ async def put(site: Site, value: bytes | None, partition: int, task_id: UUID | N
 
 
 async def parked(site: Site, value: bytes = b"{") -> tuple[UUID, Position]:
-    """A task that a record parks, with a request to cancel it behind that one."""
+    """A task that a record parks, with a request to cancel it after that record."""
     task_id = await site.task()
     partition = site.partition_of(task_id)
     position = await put(site, value, partition, task_id)
@@ -212,7 +212,7 @@ async def test_what_is_wrong_with_a_request(api: Site, monkeypatch: pytest.Monke
         *(409, True, True),
     )
     assert (await refused(odd, "discard"))[0] == 409
-    assert (await refused(odd, "retry"))[0] == 409  # it still is not an event
+    assert (await refused(odd, "retry"))[0] == 409  # it is still not an event
     assert (await api.client.get(ALL, params={"standings": "parks"})).status_code == 400  # it would list all
     assert (await refused("3:77", "discard"))[0] == 404
     assert (await refused(position, "discard", json={"reson": "x"}))[0] == 400
@@ -230,7 +230,7 @@ async def test_what_is_wrong_with_a_request(api: Site, monkeypatch: pytest.Monke
 async def test_with_a_real_log_the_same_is_appended_as_by_the_command(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
-    """But for who asks. A record that belongs to no task is appended again as it was, and audited by itself."""
+    """Only the requester differs. A record without a task is appended again as it was, and audited on its own."""
     sound, tasks = encode(accepted(TASK)), (uuid4(), uuid4())
     no_task = RawRecord(b"k", b"a word", (("origin", b"elsewhere"), ("empty", None)), 2)
     producer = raw_producer.make(backend.kafka)

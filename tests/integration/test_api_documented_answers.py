@@ -1,4 +1,4 @@
-"""Answers and refusals match the OpenAPI document: cases that Schemathesis found, here one by one."""
+"""Answers and refusals match the OpenAPI document: cases that Schemathesis found, one by one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,13 +19,13 @@ FREE |= {"docs_asyncapi.json_get", "docs_schemas_read"}
 
 
 def calls() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(method, call) of all that is served."""
+    """(method, call) of every served call."""
     for methods in document(only_served=True)["paths"].values():
         yield from methods.items()
 
 
 def strict(schema: Any) -> Any:
-    """The OpenAPI schema as a JSON Schema that allows no field which it does not tell of."""
+    """The OpenAPI schema as a JSON Schema that allows no undocumented field."""
     if isinstance(schema, list):
         return [strict(each) for each in schema]
     if not isinstance(schema, dict):
@@ -37,7 +37,7 @@ def strict(schema: Any) -> Any:
 
 
 def check(answer: httpx.Response, operation_id: str) -> Any:
-    """The body, which must be as the call tells it, field by field."""
+    """The body, which must match the call's description, field by field."""
     [call] = [each for _, each in calls() if each["operationId"] == operation_id]
     content = call["responses"][str(answer.status_code)]["content"]["application/json"]
     schemas = strict(document()["components"]["schemas"])
@@ -105,7 +105,7 @@ async def test_an_age_of_orphans_is_null_or_the_number_0(api: Site, age: object)
 async def test_a_path_that_is_no_id_allows_its_own_methods_only(api: Site, path: str) -> None:
     answer = await api.client.options(f"{V3}/{path}")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    for method in ("GET", "HEAD", "PATCH", "DELETE", "PUT"):  # none of them looks for it as an id
+    for method in ("GET", "HEAD", "PATCH", "DELETE", "PUT"):  # none of them takes the path for an id
         body = {"state": "canceled"} if path.startswith("tasks/") else {"enabled": False}
         answer = await api.client.request(method, f"{V3}/{path}", json=body if method == "PATCH" else None)
         assert (answer.status_code, answer.headers.get("allow")) == (405, "POST"), (method, answer.text)

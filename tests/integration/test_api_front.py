@@ -1,4 +1,4 @@
-"""A user with only the URL finds the way: roots, documentation, and the answer to a wrong address."""
+"""A user who has only the URL finds the way: roots, documentation, and the answer to a wrong address."""
 
 import re
 from html import unescape
@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 def checked(answer: httpx.Response, status: int = 200) -> Page:
-    """A page that no other host is asked for, and that runs nothing."""
+    """A page that loads nothing from another host, and runs nothing."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -61,8 +61,8 @@ def checked(answer: httpx.Response, status: int = 200) -> Page:
 
 
 async def leads_on(api: Site, url: str) -> None:
-    """The URL is answered, to somebody who is logged in."""
-    if "/events/" not in url:  # that one does not end
+    """The URL has an answer for somebody who is logged in."""
+    if "/events/" not in url:  # an event stream does not end
         answer = await api.client.get(url)
         assert answer.status_code == 200, (url, answer.text)
 
@@ -90,7 +90,7 @@ async def test_without_the_live_page_the_front_page_leads_on(api: Site, monkeypa
 
 
 def served() -> dict[str, dict[str, Any]]:
-    """The document's calls without those that it only names, because clients look them up: path → method → call."""
+    """The document's calls, without those that it lists only because clients look them up: path → method → call."""
     named = {call["operationId"] for calls in elsewhere.paths().values() for call in calls.values()}
     found = {
         path: {method: call for method, call in calls.items() if call["operationId"] not in named}
@@ -104,7 +104,7 @@ async def test_the_roots_list_what_there_is(api: Site) -> None:
     listed = (await nobody.get(f"{V3}/")).json()
     assert {"tasks", "workers", "operations", "status", "events"} <= listed.keys()
     assert listed["tasks"] == f"{BASE}{V3}/tasks/"
-    # It has every path without an id or a required parameter that is not a listing itself.
+    # It has every path that has no id and no required parameter, and is not itself a listing.
     read = {
         path
         for path, calls in served().items()

@@ -81,9 +81,9 @@ async def test_all_attackers_at_once(api: ApiProcess, tmp_path: Path) -> None:
 
 
 def assert_is_terse(said: str) -> None:
-    """No traceback, and of what clients caused some lines with a count."""
+    """There is no traceback, and only a few lines, with counts, about what clients caused."""
     assert "Traceback" not in said
-    assert len(said) < 250_000  # of a kind the audit tells 500 pairs of a name and an address apart, in a minute
+    assert len(said) < 250_000  # for each kind, the audit distinguishes 500 pairs of a name and an address in a minute
     assert len(re.findall("msg=refused", said)) < 200
 
 
@@ -99,7 +99,7 @@ async def test_descriptors_are_raised_and_their_end_is_no_end(
             process = psutil.Process(api.process.pid)
             assert process.rlimit(psutil.RLIMIT_NOFILE)[0] == hard
             used = process.num_fds()
-            process.rlimit(psutil.RLIMIT_NOFILE, (used + 40, hard))  # fewer than it was told at its start
+            process.rlimit(psutil.RLIMIT_NOFILE, (used + 40, hard))  # fewer than its limit at the start
             crowd = [await connect(api.port) for _ in range(200)]
             try:
                 for _ in range(20):

@@ -1,4 +1,4 @@
-"""The API's process while two hundred clients guess passwords: who gets in, and what the audit has afterwards."""
+"""The API's process while two hundred clients guess passwords: who gets in, and what the audit holds afterwards."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ TASKS = f"{V3}/tasks/"
 
 
 async def guess(client: httpx.AsyncClient, name: str, number: int, seen: "Counter[int]", answers: list[int]) -> None:
-    """Guess on and on, over connections that are kept."""
+    """Guess again and again, over connections that stay open."""
     for attempt in range(10**6):
         try:
             answer = await client.get(TASKS, auth=(name, f"wrong-{number}-{attempt}"))
@@ -56,7 +56,7 @@ async def test_honest_clients_get_in_beside_two_hundred_that_guess(
         ]
         try:
             async with asyncio.timeout(3 * LIMIT_S):
-                while min(answers) < 2:  # some seconds, in which trust in the known one lapses too
+                while min(answers) < 2:  # some seconds, in which the trust in the known client lapses too
                     assert (await known.get(TASKS)).status_code == 200
             for number in range(5):
                 async with httpx.AsyncClient(base_url=api.url, timeout=LIMIT_S, trust_env=False) as fresh:
@@ -73,7 +73,7 @@ async def test_honest_clients_get_in_beside_two_hundred_that_guess(
     counts = Counter[str]()
     for record in records:
         counts[record.what] += record.count
-    assert counts["login-failed"] >= seen[401]  # none is left out, also those whose client did not wait for the answer
+    assert counts["login-failed"] >= seen[401]  # every one is counted, even if its client did not wait for the answer
     assert counts["login-limited"] > 0
     assert {each.actor for each in records if each.what == "login-succeeded"} >= {"user:admin", "user:person-4"}
-    assert len(records) < sum(counts.values())  # what repeats is one record with a count
+    assert len(records) < sum(counts.values())  # repeated failures are one record with a count

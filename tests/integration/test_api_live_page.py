@@ -149,7 +149,7 @@ async def test_the_newest_checkpoint_of_each_partition_is_shown_as_it_was_signed
     for size, signature in (("9" * 5000, "AAAA"), ("7", "\N{LATIN SMALL LETTER E WITH ACUTE}")):
         odd = f"example.com/odd\n{size}\nroot=\n\n\N{EM DASH} example.com/odd {signature}\n"
         await asyncio.to_thread(topic.append, Published(3, "example.com/odd", 1, odd, 0))
-    assert (await api.client.get(f"{V3}/checkpoints/")).json()["count"] == 0  # for a while all get the same
+    assert (await api.client.get(f"{V3}/checkpoints/")).json()["count"] == 0  # for a while, all get the same answer
     now_s = 6.0
     shown, odd_one = (await api.client.get(f"{V3}/checkpoints/")).json()["results"]
     assert (odd_one["partition"], odd_one["size"], odd_one["keys"]) == (3, 7, [])
@@ -179,7 +179,7 @@ async def test_tasks_are_found_by_their_arguments(api: Site) -> None:
     assert await found(arguments__contains='{"repo_id": "zoo"}') == [str(zoo)]
     assert await found(arguments__contains='{"types": ["srpm"], "retain": 3}') == [str(zoo)]
     assert await found(arguments__contains='{"retain": "3"}') == []
-    # What the page makes of argument.retain=3:
+    # The filter that the page builds from argument.retain=3:
     page = """(arguments__contains='{"retain":3}' OR arguments__contains='{"retain":"3"}')"""
     assert await found(q=f"{page} AND name=sync") == [str(zoo)]
     assert len(await found(arguments__contains="{}")) == 3

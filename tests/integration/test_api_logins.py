@@ -33,7 +33,7 @@ GUESSES = 200
 
 
 class Clock:
-    """Stands still until it is set on."""
+    """Stands still until the test moves it."""
 
     now = 1000.0
 
@@ -65,7 +65,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
 
 
 class Door:
-    """An authenticator with a clock of the test's own."""
+    """An authenticator with the test's clock."""
 
     def __init__(self, api: Site, **more: Any) -> None:
         self.clock = Clock()
@@ -100,7 +100,7 @@ async def door(api: Site) -> Door:
 
 
 def guess(door: Door, name: Callable[[int], str], address: str = ATTACKER) -> "list[asyncio.Task[bool]]":
-    """Clients that guess at once, each over a connection of its own."""
+    """Clients that guess at the same time, each over its own connection."""
     return [
         asyncio.create_task(door.is_in(name(number), f"wrong-{number}", address=address, port=1000 + number))
         for number in range(GUESSES)
@@ -123,11 +123,11 @@ NAMES: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("address", [HOME, ATTACKER])
 async def test_known_credentials_wait_for_nobody(door: Door, hashing: Hashing, names: str, address: str) -> None:
     await door.enter("admin")
-    hashing.may_go_on.clear()  # every check takes for ever from now on
+    hashing.may_go_on.clear()  # from now on, every check takes for ever
     guesses = guess(door, NAMES[names], address)
     await settled(lambda: len(hashing.checked) > 1)
     for _ in range(3):
-        door.clock.now += 10  # who was let in is looked at again
+        door.clock.now += 10  # a user who was let in is checked again
         assert (await door.enter("admin")).name == "admin"
     hashing.may_go_on.set()
     assert not any(await asyncio.gather(*guesses))
@@ -139,7 +139,7 @@ async def test_known_credentials_wait_for_nobody(door: Door, hashing: Hashing, n
     [
         ("jo", "one name", ATTACKER),  # behind the same NAT as the attacker
         ("jo", "many names", HOME),
-        ("admin", "one name", HOME),  # under the very name that is guessed
+        ("admin", "one name", HOME),  # under the name that is being guessed
     ],
 )
 async def test_fresh_credentials_are_checked_before_the_guesses_that_wait(
@@ -153,7 +153,7 @@ async def test_fresh_credentials_are_checked_before_the_guesses_that_wait(
     await asyncio.sleep(0)
     hashing.may_go_on.set()
     assert (await entering).name == honest
-    assert hashing.checked.index(PASSWORD) <= PAIR_BURST + 4  # four are in their turn at most
+    assert hashing.checked.index(PASSWORD) <= PAIR_BURST + 4  # at most four have their turn
     await asyncio.gather(*guesses)
 
 

@@ -1,4 +1,4 @@
-"""A read of a task that waits for its end or its next change, of a real process."""
+"""A read of a task from a real process, which waits for the task's end or its next change."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ class Place:
         self._settings, self._log, self.api = settings_of(backend.kafka, database, topics), log, api
 
     async def is_written(self, value: bytes) -> None:
-        """A record about the task."""
+        """Append a record about the task."""
         await self._log.append_record(self._log.topic, key_of(TASK), value, 1)
 
     async def happens(self, *events: Event) -> None:
@@ -70,11 +70,11 @@ async def test_the_answer_comes_with_the_end_and_not_before(place: Place) -> Non
 
 
 async def test_an_end_that_was_held_until_its_task_was_unparked(place: Place) -> None:
-    """A record that is no event parks the task, so that its end waits."""
+    """A record that is not an event parks the task, so its end waits."""
     async with asyncio.timeout(LIMIT_S), place.api.client() as client:
         question = "wait=60s&until=final"
         waiting = [await asked(client, question) for _ in range(2)]
-        # Until both wait, as no more are allowed. The request that looks may have taken the place of one of them.
+        # Until both wait, as no more are allowed. The checking request may have taken the place of one of them.
         while (await client.get(f"{PATH}?wait=1ms")).status_code != 429 or any(each.done() for each in waiting):
             waiting = [await asked(client, question) if each.done() else each for each in waiting]
         await place.is_written(b"no event")
@@ -98,7 +98,7 @@ async def test_the_next_change(place: Place) -> None:
 
 
 async def test_a_client_that_has_gone_waits_no_more(place: Place) -> None:
-    """One whose patience ends before its `wait` asks again and again, and must not be refused for that."""
+    """A client that gives up before its `wait` ends, and requests again and again, must not be refused for that."""
     async with asyncio.timeout(LIMIT_S):
         async with place.api.client() as client:
             for _ in range(2):

@@ -217,7 +217,7 @@ async def test_a_parameter_that_pulp_2s_list_has_not_is_refused(api: Site) -> No
 
 
 async def test_a_parameter_that_a_list_has_not_is_refused(api: Site) -> None:
-    """A misspelt filter would let everything through; what is read alone takes no filter."""
+    """A misspelt filter would let everything through; reads of one object take no filter."""
     history = f"{V3}/tasks/{await api.task()}/history/"
     lists = [
         path
@@ -228,7 +228,7 @@ async def test_a_parameter_that_a_list_has_not_is_refused(api: Site) -> None:
     ]
     assert len(lists) > 15
     for path in (*lists, history):
-        answer = await api.client.get(f"{path}?nonsense=1&resource=repository:zoo")  # which one of them needs
+        answer = await api.client.get(f"{path}?nonsense=1&resource=repository:zoo")  # one of them requires it
         assert (answer.status_code, "nonsense" in answer.text) == (400, True), (path, answer.text)
     every = (await api.client.get(f"{V3}/operations/")).json()
     second = (await api.client.get(f"{V3}/operations/?limit=1&offset=1")).json()
@@ -278,7 +278,7 @@ async def test_an_idempotency_key_has_a_length(api: Site) -> None:
 
 @pytest.mark.parametrize("number", ["1e-20000", "0." + "1" * 20_000, "-1E-200000"])
 async def test_a_number_that_postgres_cannot_hold_stops_no_search(api: Site, number: str) -> None:
-    """JSON knows no smallest number, the type of Postgres by which arguments are searched does."""
+    """JSON has no smallest number, but the type by which Postgres searches arguments has one."""
     await api.execute("""update operations set arguments = '{"type": "object"}'""")
     body = b'{"operation": "remove-orphans", "arguments": {"x": %s, "y": 1}}' % number.encode()
     answer = await api.client.post(f"{V3}/tasks/", content=body)

@@ -1,4 +1,4 @@
-"""JWTs of an OpenID Connect issuer: which count, as whom, and what happens when its keys change."""
+"""JWTs of an OpenID Connect issuer: which are accepted, as which user, and what happens when its keys change."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Gate:
-    """An authenticator that knows an issuer, with a clock of the test's own."""
+    """An authenticator that knows an issuer, with the test's clock."""
 
     def __init__(self, api: Site, of: Issuer, **settings: Any) -> None:
         self.clock = Clock()
@@ -164,10 +164,10 @@ async def test_keys_come_and_go(api: Site, idp: Issuer) -> None:
     assert (await gate.enter(old)).name == "jo"
     idp.keys.insert(0, Key("new"))
     gate.clock.now += 10
-    assert (await gate.enter(idp.token())).name == "jo"  # at once, though the known keys are young
+    assert (await gate.enter(idp.token())).name == "jo"  # immediately, although the known keys are recent
     idp.keys.pop()
     gate.clock.now += 300
-    assert await gate.why_not(old) == "it is signed by no key of the issuer"  # though it was right before
+    assert await gate.why_not(old) == "it is signed by no key of the issuer"  # although it was right before
     assert (await gate.enter(idp.token())).name == "jo"
 
 
@@ -287,7 +287,7 @@ async def test_a_user_who_was_removed_here_is_added_again_while_the_issuer_vouch
     assert await api.execute("select role, issuer from users where name = 'jo'") == [("submitter", idp.url)]
     await gate.enter(idp.token(roles=["pulp-guests"]))
     gate.clock.now += 5
-    await gate.enter(token)  # the role is that of the last login: a JWT in use does not change it again
+    await gate.enter(token)  # the role comes from the last login: a JWT in use does not change it again
     changes = [(each.what, each.target, each.detail) for each in gate.audited if each.what != "login-succeeded"]
     added = ("user-added", "jo", f"submitter, for whom {idp.url} vouches")
     assert changes == [added, added, ("role-changed", "jo", f"viewer, for whom {idp.url} vouches")]

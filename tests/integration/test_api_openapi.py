@@ -37,7 +37,7 @@ HREFS = {
 
 
 def routes() -> set[tuple[str, str]]:
-    """(method, path) of each route, as the document names paths: an href takes the place of all that it holds."""
+    """(method, path) of each route, as the document names paths: an href replaces all that it contains."""
     found = set()
     for route in app.routes():
         if not route.path.startswith(f"{V3}/") or not route.include_in_schema:
@@ -92,7 +92,8 @@ def test_with_ids_the_same_calls_have_paths_without_hrefs() -> None:
 
 
 def test_what_is_told_of_a_call_is_the_same_with_hrefs_and_with_ids() -> None:
-    """So what Schemathesis finds of the one, whose paths it can fill in, holds for the other, which pulp-cli reads."""
+    """So what Schemathesis finds about the document with ids, whose paths it can fill in, holds for the one with hrefs,
+    which pulp-cli reads."""
     with_hrefs, with_ids = (
         {call["operationId"]: besides_the_path(call) for calls in paths.values() for call in calls.values()}
         for paths in (document()["paths"], document(with_ids=True)["paths"])
@@ -136,7 +137,7 @@ async def test_the_topics_and_the_schemas_of_events_are_served_too(api: Site) ->
 async def test_what_is_not_served_is_answered_with_a_detail(api: Site) -> None:
     for path, calls in elsewhere.paths().items():
         for method, call in calls.items():
-            if call["operationId"] == "artifacts_read":  # by which pulp-cli reads anything
+            if call["operationId"] == "artifacts_read":  # with which pulp-cli reads everything
                 continue
             url = re.sub(r"\{\w+\}", f"{V3}/artifacts/{uuid4()}/", path)
             answer = await api.client.request(method, url)
@@ -159,7 +160,7 @@ def test_what_a_rerun_changes_is_described_field_by_field() -> None:
 
 
 def test_clients_that_read_strictly_can_read_it() -> None:
-    """No key that OpenAPI 3.0 does not know, where pulp-cli refuses the whole document for one."""
+    """It has no key that OpenAPI 3.0 does not know: pulp-cli refuses the whole document for one."""
     text = document()
     assert text.keys() == {"openapi", "info", "paths", "components"}
     for calls in text["paths"].values():
@@ -176,7 +177,7 @@ def _href(match: re.Match[str]) -> str:
 
 
 def call_of(method: str, path: str) -> dict[str, Any]:
-    """What the document says of a request."""
+    """What the document says about a request."""
     path = re.sub(rf"^{V3}/(tasks|workers|operations|groups|tokens)/(?!purge/)[^/]+/", _href, path)
     path = re.sub(rf"^{V3}/task-groups/[^/]+/", "{task_group_href}", path)
     path = re.sub(rf"^{V3}/users/[^/]+/", "{auth_user_href}", path)
@@ -318,11 +319,11 @@ SPECIAL = {
 
 
 def value_of(parameter: dict[str, Any]) -> str:
-    """A value of the type that the document tells."""
+    """A value of the documented type."""
     name, schema = parameter["name"], parameter["schema"]
     schema = schema.get("items", schema)
     if name in ("ordering", "prn__in", "pulp_href__in", "q"):
-        return ""  # each list has columns and names of its own; the tests of the lists have them
+        return ""  # each list has its own columns and names; the tests of the lists cover them
     usual = schema["enum"][0] if "enum" in schema else VALUES[schema.get("format", schema["type"])]
     value = usual if schema.get("format") == "date" else SPECIAL.get(name, usual)  # `until` is a day, or a state
     return f"{value},{value}" if name.endswith("__range") else value
@@ -335,7 +336,7 @@ async def test_every_parameter_that_is_told_of_is_taken(api: Site) -> None:
     known = {"{task_href}": task_href, "{rpm_rpm_repository_href}": made, "{group_href}": f"{V3}/groups/viewer/"}
     for path, calls in document(only_served=True)["paths"].items():
         href = re.match(r"\{\w+\}", path)
-        own_tests = (f"{V3}/events/", f"{V3}/audit/")  # which try each parameter
+        own_tests = (f"{V3}/events/", f"{V3}/audit/")  # those tests try each parameter
         if "get" not in calls or path in own_tests or (href and href[0] not in known):
             continue
         asked = [parameter for parameter in calls["get"]["parameters"] if parameter["in"] == "query"]

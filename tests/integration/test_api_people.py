@@ -1,4 +1,4 @@
-"""Users and groups of the v3 dialect, the maintenance calls, and what else clients of Pulp 3 look for."""
+"""Users and groups of the v3 dialect, the maintenance calls, and whatever else clients of Pulp 3 request."""
 
 from typing import Any
 from uuid import uuid4
@@ -117,7 +117,7 @@ async def test_what_no_user_submitted_has_no_creator(api: Site) -> None:
 
 async def test_the_groups_are_the_roles(api: Site) -> None:
     await api.add_user("jo", Role.VIEWER)
-    page = await get(api, "groups/", "jo", limit=0, offset=0)  # so asks a page that logs somebody in
+    page = await get(api, "groups/", "jo", limit=0, offset=0)  # a page that logs somebody in requests it like this
     assert [row["name"] for row in page["results"]] == ["admin", "auditor", "operator", "submitter", "viewer"]
     for row in page["results"]:
         assert (await api.client.get(row["pulp_href"])).json() == row
@@ -132,13 +132,13 @@ async def test_the_groups_are_the_roles(api: Site) -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"content_hrefs": null, "orphan_protection_time": 0}'])
 async def test_orphan_cleanup_starts_the_removal_and_names_the_task_alone(api: Site, body: bytes) -> None:
     answer = await api.client.post(f"{V3}/orphans/cleanup/", content=body)
-    assert (answer.status_code, list(answer.json())) == (202, ["task"])  # a client waits for nothing else
+    assert (answer.status_code, list(answer.json())) == (202, ["task"])  # a client waits only for this
     task = (await api.client.get(answer.json()["task"])).json()
     assert (task["name"], task["state"]) == ("remove-orphans", "waiting")
 
 
 async def test_an_orphan_cleanup_reports_what_it_removed_as_pulp_does(api: Site) -> None:
-    """Clients take a result for the whole answer; pulp.squeezer reads the last word and the total of each report."""
+    """Clients take the result as the whole answer; pulp.squeezer reads the last word and the total of each report."""
     task_id = await api.task("remove-orphans")
     partition, event = api.partition_of(task_id), finished(task_id)
     await api.add(started(task_id), partition)

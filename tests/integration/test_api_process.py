@@ -76,7 +76,7 @@ async def test_postgres_away_while_it_runs(
 ) -> None:
     async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
         health = await api.health(200)
-        findings = health.pop("findings")  # none, or those of the first look
+        findings = health.pop("findings")  # none, or those of the first check
         assert not [each for each in findings if each["severity"] == "fault"]
         assert health == {
             "ready": True,
@@ -118,7 +118,7 @@ async def test_a_request_that_is_under_way_is_answered_before_it_stops(
 ) -> None:
     async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
         await client.get(f"{V3}/tasks/")
-        waits = {"Pulp-Min-Position": "0:5"}  # nobody writes: it waits until its time is over
+        waits = {"Pulp-Min-Position": "0:5"}  # nobody writes: it waits until its time is up
         reading = asyncio.create_task(client.get(f"{V3}/tasks/", headers=waits))
         await asyncio.wait([reading], timeout=0.5)
         assert await api.stopped() == 0
@@ -126,7 +126,7 @@ async def test_a_request_that_is_under_way_is_answered_before_it_stops(
 
 
 async def many_large_tasks(database: str) -> None:
-    """More than the buffers of a connection hold, and several pieces of a list."""
+    """More than a connection's buffers hold, and several pieces of a list."""
     await execute(
         database,
         """insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,
@@ -140,7 +140,7 @@ async def many_large_tasks(database: str) -> None:
 
 
 async def leaves(api: ApiProcess, request: str, body: bytes = b"", *, after: int = 0) -> None:
-    """Send a request, read as many bytes of the answer, and be gone without a word."""
+    """Send a request, read this many bytes of the answer, and disappear."""
     login = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(f"{request} HTTP/1.1\r\nHost: pulp.test\r\nAuthorization: Basic {login}\r\n".encode() + body)

@@ -19,7 +19,7 @@ ORIGIN = {"Accept": "application/json, text/plain, */*", "X-CSRFToken": "undefin
 
 
 def pulp_ui(api: Site, name: str = "admin", **more: Any) -> httpx.AsyncClient:
-    """Its requests, as a user of the page."""
+    """pulp-ui's requests, for a user of the page."""
     client = api.as_user(name, **more)
     client.headers.update(ORIGIN)
     client.base_url = api.client.base_url.join(f"{V3}/")
@@ -100,7 +100,7 @@ async def test_a_task_has_what_its_page_shows(api: Site) -> None:
     assert isinstance(task["progress_reports"], list)
     assert task["reserved_resources_record"] == ["repository:zoo", "shared:content_unit:orphans"]
     for resource in task["reserved_resources_record"]:
-        # It requests a resource as if this were an href; one that is not must not stop the page.
+        # It requests a resource as if it were an href; one that is not must not stop the page.
         assert (await client.get(resource.replace("/pulp/api/v3/", ""))).status_code in (200, 404)
     assert (await client.get(f"tasks/{uuid4()}/")).status_code == 404
 
@@ -142,7 +142,7 @@ async def test_what_is_refused_says_why(api: Site) -> None:
     assert (protected.status_code, list(protected.json())) == (400, ["orphan_protection_time"])
     unchecked = await client.post("repair/", json={"verify_checksums": False})
     assert (unchecked.status_code, list(unchecked.json())) == (400, ["verify_checksums"])
-    # Its picker of dates begins with today's without zeros, which Pulp refuses as well.
+    # Its date picker begins with today's date without leading zeros, which Pulp refuses as well.
     today = datetime.now(UTC)
     short = await client.post("tasks/purge/", json={"finished_before": f"{today.year}-1-5", "states": ["completed"]})
     assert (short.status_code, list(short.json())) == (400, ["finished_before"])

@@ -1,4 +1,4 @@
-"""Waiting tasks by queue and by resource, as the API reports them; they agree with the rules of dispatch."""
+"""Waiting tasks by queue and by resource, as the API reports them; the reports agree with the rules of dispatch."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def add_worker(
 async def test_the_numbers_of_a_queue_agree_with_the_rules_of_dispatch(
     connection: AsyncConnection, invented: list[Row]
 ) -> None:
-    """A task is runnable if the rules, computed from plain lists, let it begin, whether or not a worker exists for
+    """A task is runnable if the rules, computed from plain lists, allow it to begin, whether or not a worker exists for
     it."""
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await place_all(connection, tasks)
@@ -70,7 +70,7 @@ async def test_the_numbers_of_a_queue_agree_with_the_rules_of_dispatch(
             running[queue] += 1
         if waiting is None:
             continue
-        model.passed_over = passed_over - {task.task_id}  # it is not behind those, and they do not stop it
+        model.passed_over = passed_over - {task.task_id}  # it is not behind those tasks, and they do not stop it
         (runnable if model.may_begin(waiting) else blocked)[queue] += 1
         unserved[queue] += queue not in QUEUES or task.row.operation not in KNOWN
     told = {row.name: row for row in await queues(connection, unserved_s=UNSERVED_S)}
@@ -135,7 +135,7 @@ def href(task_id: UUID) -> str:
 
 
 async def scene(api: Site) -> list[UUID]:
-    """The zoo: held, and wanted twice; two that need nothing; one in a queue that nobody serves."""
+    """The zoo, held and wanted twice; two tasks that need nothing; one in a queue that nobody serves."""
     async with api.connect() as connection:
         instance_id = await add_worker(connection, "w1", slots=4)
     tasks = [await api.task(resources=(ZOO, ORPHANS)) for _ in range(3)]
@@ -185,7 +185,7 @@ async def test_tasks_above_the_limit_of_their_user_are_blocked(api: Site) -> Non
 
 
 async def test_a_limit_leaves_room_for_tasks_that_a_worker_can_run_before_others(api: Site) -> None:
-    """Those are what the dispatcher assigns, whatever was accepted earlier or is more urgent."""
+    """The dispatcher assigns these, whatever was accepted earlier or is more urgent."""
     await api.add_user("jo", Role.SUBMITTER)
     await api.execute("insert into quotas values ('jo', 'running=2')")
     async with api.connect() as connection:

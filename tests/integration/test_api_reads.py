@@ -51,7 +51,7 @@ async def test_positions_that_cannot_be(api: Site) -> None:
 
 
 async def test_who_has_no_memory_sees_all_the_same_what_was_done_before(api: Site) -> None:
-    """`cancel`, then `details`, by two processes that know nothing of each other."""
+    """`cancel`, then `details`, by two processes that know nothing about each other."""
     task_id = await api.task()
     api.may_project.clear()
     await api.log.append(accepted(other := uuid4()), 0)
@@ -82,7 +82,7 @@ async def test_an_answer_that_may_be_old_says_by_how_much(api: Site) -> None:
     )
     assert [answer.status_code for answer in answers] == [200, 200, 200, 404]
     assert [answer.headers["pulp-lag"] for answer in answers] == ["3"] * 4
-    cancelling = await cancel(api, uuid4())  # it may be there: nobody knows yet
+    cancelling = await cancel(api, uuid4())  # the task may exist, but not be projected yet
     assert (cancelling.status_code, "events behind: 3" in cancelling.json()["detail"]) == (503, True)
 
 
@@ -165,5 +165,5 @@ async def test_a_cancel_that_races_with_the_end_is_answered_by_what_came_first(
         task_id, answer = await race(turns)
         history = (await api.client.get(f"{V3}/tasks/{task_id}/history/")).json()["results"]
         effects = [entry["effect"] for entry in history if ".cancel-requested." in entry["type"]]
-        assert answer.json()["state"] == "completed"  # in both orders: the task had ended before it was told
+        assert answer.json()["state"] == "completed"  # in both orders: the task had ended before it learned of it
         assert (answer.status_code, effects) in [(200, ["applied"]), (409, ["final"]), (409, [])], turns

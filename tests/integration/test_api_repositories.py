@@ -1,4 +1,5 @@
-"""Repositories over a real Postgres: made, changed and removed in the v3 dialect, and what their syncs take from them."""
+"""Repositories over a real Postgres: created, changed and removed in the v3 dialect, and what their syncs take from
+them."""
 
 import json
 from typing import Any
@@ -47,7 +48,7 @@ async def listed(site: Site, **params: Any) -> list[str]:
 
 
 async def projected(site: Site) -> None:
-    """All that is in the log is."""
+    """Wait until the whole log is projected."""
     await site.positions.reach(await site.log.end_offsets(), 10)
 
 
@@ -78,7 +79,7 @@ def audited(site: Site) -> list[tuple[str, str, str | None]]:
 
 
 async def ended(site: Site, task_id: UUID, result: object = None, outcome: Outcome = Outcome.SUCCESSFUL) -> None:
-    """A worker takes the task of zoo, and it ends."""
+    """A worker runs zoo's task, which ends."""
     partition = site.partition_of(task_id, ZOO)
     await site.add(started(task_id), partition)
     if outcome is Outcome.SUCCESSFUL:
@@ -275,11 +276,11 @@ async def test_what_the_repository_says_comes_first(yum: Site) -> None:
     await yum.client.patch(href, json={"feed": FEED, "sync_options": {"concurrency": 8}})
     assert (await submit(yum, "sync", {"repo_id": "zoo"})).status_code == 202
     assert submitted(yum)[-1] == {"repo_id": "zoo", "feed": FEED, "concurrency": 8}
-    # What is given counts for once.
+    # A given value counts for this task only.
     assert (await submit(yum, "sync", {"repo_id": "zoo", "feed": OTHER, "concurrency": 1})).status_code == 202
     assert submitted(yum)[-1] == {"repo_id": "zoo", "feed": OTHER, "concurrency": 1}
     assert (await shown(yum))["feed"] == FEED
-    # Without its own value, it has that of the newest task.
+    # Without its own value, it has the newest task's.
     await yum.client.patch(href, json={"feed": None, "sync_options": None})
     assert (await submit(yum, "sync", {"repo_id": "zoo"})).status_code == 202
     assert submitted(yum)[-1] == {"repo_id": "zoo", "feed": OTHER}
@@ -299,7 +300,7 @@ async def test_an_option_that_its_operation_no_longer_takes_is_told(yum: Site) -
     assert answer.status_code == 400
     assert list(answer.json()["arguments"]) == ["mood"]
     assert submitted(yum) == []
-    # It can be taken away, and hinders no other change.
+    # It can be removed, and hinders no other change.
     for change in ({"notes": {"a": 1}}, {"sync_options": {"mood": None}}):
         assert (await yum.client.patch((await shown(yum))["pulp_href"], json=change)).status_code == 200
     assert (await submit(yum, "sync", {"repo_id": "zoo"})).status_code == 202

@@ -1,4 +1,5 @@
-"""Running a task again: what is appended, who may, what is refused, and how each of the two tasks shows the other."""
+"""Running a task again: what is appended, who may do it, what is refused, and how each of the two tasks shows the
+other."""
 
 import asyncio
 import json
@@ -67,7 +68,7 @@ async def listed(api: Site, **params: str) -> list[str]:
 
 
 def event_of(api: Site, task_id: UUID) -> Event:
-    """The event that made the task."""
+    """The event that created the task."""
     [event] = [event for event in api.log.events if event.task_id == task_id and isinstance(event.data, Accepted)]
     return event
 

@@ -1,4 +1,4 @@
-"""Roles on single schedules: who may then read, change and remove one, where only own ones are visible and where all are."""
+"""Roles on single schedules: who may read, change and remove one, if only one's own are visible, and if all are."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -39,7 +39,7 @@ async def changes(client: httpx.AsyncClient, href: str) -> Mapping[str, int]:
 
 
 async def reads(client: httpx.AsyncClient, href: str) -> tuple[set[int], int]:
-    """The statuses of what shows a schedule, and how many the list has."""
+    """The statuses of the reads of a schedule, and the count of the list."""
     found = {(await client.get(f"{href}{part}")).status_code for part in ("", "runs/", "preview/", "my_permissions/")}
     return found, (await client.get(SCHEDULES)).json()["count"]
 
@@ -71,7 +71,7 @@ async def test_an_owner_of_a_schedule_changes_it_gives_roles_and_removes_it(own:
         {"role": "core.taskschedule_viewer", "users": ["vi"], "groups": []},
     ]
     changed = (await kim.patch(href, json={"priority": 5})).json()
-    assert changed["created_by"].rstrip("/").endswith("jo")  # whose tasks they stay
+    assert changed["created_by"].rstrip("/").endswith("jo")  # the tasks stay jo's
     assert changed["updated_by"].rstrip("/").endswith("kim")
     assert await changes(kim, href) == {"patch": 200, "disable": 200, "enable": 200, "delete": 204}
     told = [(each.what, each.actor, each.target, each.detail) for each in own.audited if "role" in each.what]

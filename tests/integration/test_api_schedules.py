@@ -38,7 +38,7 @@ NIGHTLY = {
 
 
 class ProjectedLog(MemoryScheduleLog):
-    """A log whose events are projected at once, as by the elected dispatcher's process."""
+    """A log whose events are projected immediately, as by the elected dispatcher's process."""
 
     def __init__(self, database: str) -> None:
         super().__init__(lambda: int(datetime.now(UTC).timestamp() * 1000))
@@ -62,7 +62,7 @@ async def log(api: Site) -> ProjectedLog:
 
 
 async def scheduling(api: Site) -> ProjectedLog:
-    """Let a site make schedules, and give it users."""
+    """Let a site create schedules, and give it users."""
     made = ProjectedLog(api.database)
     transport = api.client._transport
     assert isinstance(transport, httpx.ASGITransport)
@@ -168,7 +168,7 @@ async def test_changes_are_shown_at_once_and_the_last_one_counts(api: Site, log:
         "slow",
         2,
     )
-    assert changed["arguments"] == {"repo_id": "zoo"}  # what is left out stays
+    assert changed["arguments"] == {"repo_id": "zoo"}  # a field that is left out stays
     disabled = (await jo.post(f"{href}disable/")).json()
     assert (disabled["enabled"], disabled["next_dispatch"]) == (False, None)
     assert (await jo.post(f"{href}enable/")).json()["enabled"] is True
@@ -188,7 +188,7 @@ async def test_who_may_change_what(api: Site, log: ProjectedLog) -> None:
         assert (await client.delete(href)).status_code == 403
     assert (await api.as_user("vi").post(SCHEDULES, json=NIGHTLY)).status_code == 403
     by_admin = (await api.client.patch(href, json={"priority": 5})).json()
-    assert by_admin["created_by"].rstrip("/").endswith("jo")  # whose tasks they are
+    assert by_admin["created_by"].rstrip("/").endswith("jo")  # the tasks are jo's
     assert by_admin["updated_by"].rstrip("/").endswith("admin")
 
 
@@ -301,7 +301,7 @@ async def test_a_name_belongs_to_one_schedule(api: Site, log: ProjectedLog) -> N
 async def test_a_schedule_that_is_removed_before_it_can_be_shown_is_answered_with_a_conflict(
     api: Site, log: ProjectedLog
 ) -> None:
-    """By somebody who has seen it in a list."""
+    """Somebody removes it who has seen it in a list."""
     append = log.append
 
     async def append_and_remove(event: ScheduleEvent) -> int:
@@ -334,7 +334,7 @@ async def test_a_change_of_a_schedule_that_somebody_removes_meanwhile_finds_none
 async def test_a_stored_cron_that_would_be_refused_today_can_still_be_disabled_and_enabled(
     api: Site, log: ProjectedLog
 ) -> None:
-    """Such as one of six fields, which earlier releases took."""
+    """For example, one with six fields, which earlier releases accepted."""
     six = definition(cron="0 0 2 * * *")
     await log.append(schedule_event(ScheduleCreated(definition=six)))
     href = f"{SCHEDULES}{SCHEDULE}/"

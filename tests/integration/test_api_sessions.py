@@ -138,7 +138,7 @@ async def test_only_a_name_and_a_password_begin_a_session(api: Site) -> None:
     assert dict(browser.client.cookies) == {}
     await browser.login()
     by_session = await browser.client.post(f"{V3}/login/", headers=browser.csrf)
-    assert by_session.status_code == 403  # nor does one last for ever
+    assert by_session.status_code == 403  # nor does a session last for ever
     assert await api.execute("select count(*) from sessions") == [(1,)]
 
 

@@ -48,7 +48,7 @@ class Streams:
         self.kafka, self.topics, self.log, self.api = kafka, topics, log, api
 
     async def happens(self, count: int, *, payload: str = "") -> None:
-        """This many events, over all partitions."""
+        """Append this many events, over all partitions."""
         arguments = Raw(b'{"x": "%s"}' % payload.encode())
         events = [accepted(uuid4(), arguments=arguments) for _ in range(count)]
         await asyncio.gather(*(self.log.append(event, number % PARTITIONS) for number, event in enumerate(events)))
@@ -142,7 +142,7 @@ async def test_a_stream_from_now_on_resumes_also_if_it_saw_nothing(streams: Stre
             break
     assert (source.messages, source.last_id != "") == ([], True)
     await streams.happens(7)
-    # Reads, and with them a stream without a cursor, are where the projection is: it has seen nothing here.
+    # Reads, and so a stream without a cursor, begin at the projection's position, which is the start here.
     await streams.read(source, 17, "")
     assert_is_the_log(streams, [message.place for message in source.messages])
 
@@ -185,7 +185,7 @@ async def test_where_a_stream_begins_and_how_its_events_are_named(streams: Strea
     source = EventSource()
     await streams.read(source, 5, f"?since={place}")
     assert [message.place for message in source.messages] == rest
-    for offset, since in ((2, "now"), (3, "2999-01-01T00:00:00Z")):  # a time that has not come is the same
+    for offset, since in ((2, "now"), (3, "2999-01-01T00:00:00Z")):  # a time in the future means the same
         source = EventSource()
         async with asyncio.timeout(LIMIT_S), streams.api.events(f"?since={since}") as answer:
             pieces = answer.aiter_bytes()
@@ -232,7 +232,7 @@ async def test_a_subscriber_that_never_reads_hurts_nobody(streams: Streams) -> N
 
 
 def old_id(topic_id: str, offsets: list[int]) -> str:
-    """An id as release 0.1 gave it, which a client may have kept."""
+    """An id as release 0.1 sent it, which a client may have kept."""
     return urlsafe_b64encode(json.dumps([topic_id, offsets]).encode()).decode().rstrip("=")
 
 
@@ -382,7 +382,7 @@ class Logins:
 async def test_a_stream_ends_with_its_login_however_its_user_logged_in(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
-    """All at once, since each waits until the rights are looked at again."""
+    """All at the same time, since each waits until the rights are checked again."""
     await add_admin(database)
     begun: dict[str, asyncio.Event] = {}
 

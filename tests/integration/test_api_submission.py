@@ -284,7 +284,7 @@ async def test_a_number_of_a_client_is_kept_as_it_was_written(api: Site) -> None
 
 
 async def test_as_many_resources_as_a_submission_may_name_are_accepted(api: Site) -> None:
-    """Each makes a tag, and the operation one more: those that an event takes are made, the operation's among them."""
+    """Each adds a tag, and so does the operation; as many as an event takes are created, the operation's among them."""
     resources = [{"type": "t" * 255, "id": f"{number:0255}"} for number in range(100)]
     task_id = await api.submit({"operation": "sync", "resources": resources})
     task = (await api.client.get(f"{V3}/tasks/{task_id}/")).json()

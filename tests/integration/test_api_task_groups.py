@@ -150,7 +150,7 @@ async def test_who_may_cancel_a_group(api: Site) -> None:
     await api.task("sync", group_id=group)
     for name, role, status in (
         ("vi", Role.VIEWER, 403),
-        ("su", Role.SUBMITTER, 403),  # the task is another's
+        ("su", Role.SUBMITTER, 403),  # the task belongs to another user
         ("op", Role.OPERATOR, 200),
     ):
         await api.add_user(name, role)

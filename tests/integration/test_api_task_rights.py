@@ -1,4 +1,4 @@
-"""Owners of tasks: what each role sees of others' tasks if only own ones are visible, and roles on single tasks."""
+"""Owners of tasks: what each role sees of others' tasks if only one's own are visible, and roles on single tasks."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ async def own(database: str) -> AsyncIterator[Site]:
 
 
 async def task_of(api: Site, user: str, **data: Any) -> UUID:
-    """A task that a user has submitted, with arguments of its own."""
+    """A task that a user has submitted, with its own arguments."""
     task_id = new_id()
     await api.add(replace(accepted(task_id, **data), actor=f"user:{user}"))
     return task_id
@@ -78,7 +78,7 @@ async def test_the_numbers_are_of_what_the_user_may_see(own: Site) -> None:
         f"{V3}/tasks/{shared}/add_role/", json={"role": "core.task_viewer", "users": ["vi"]}
     )
     assert answer.status_code == 201
-    await own.execute(  # the events of tests are of a fixed day
+    await own.execute(  # the tests' events have a fixed date
         "update tasks set accepted_at = now() - interval '3 minutes',"
         " started_at = started_at - accepted_at + now() - interval '2 minutes',"
         " finished_at = finished_at - accepted_at + now() - interval '1 minute'"
@@ -230,7 +230,7 @@ async def test_what_is_wrong_with_a_role_is_told_by_field(own: Site) -> None:
         ({"role": "core.root", "users": ["kim"]}, "role"),
         ({"users": ["kim"]}, "role"),
         ({"role": "core.task_viewer", "users": ["nobody"]}, "users"),
-        ({"role": "core.task_viewer", "users": ["kim"]}, "users"),  # has it already
+        ({"role": "core.task_viewer", "users": ["kim"]}, "users"),  # they have it already
         ({"role": "core.task_viewer", "users": []}, "users"),
         ({"role": "core.task_viewer", "users": ["vi"], "groups": ["x"]}, "groups"),
     ]
@@ -297,7 +297,7 @@ async def test_an_event_whose_task_is_not_projected_yet_is_not_left_out(
     async def look(task_ids: Any) -> set[UUID]:
         raise AssertionError("the read model does not have the task")
 
-    with pytest.raises(PositionNotReached):  # the stream ends with this, and its client comes back
+    with pytest.raises(PositionNotReached):  # the stream ends with this event, and its client reconnects
         await VisibleTasks(own.positions, look)(events)
 
 

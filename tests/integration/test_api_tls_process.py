@@ -43,7 +43,7 @@ def configure(home: Path, text: str = "") -> None:
 
 
 async def admin(home: Path, api: ApiProcess, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run `pulp-admin`; the name of the server is the certificate's."""
+    """Run `pulp-admin` with the server name of the certificate."""
     names = {"PULP_URL": f"https://localhost:{api.port}", "PULP_USERNAME": "admin", "PULP_PASSWORD": PASSWORD}
     return await asyncio.to_thread(
         subprocess.run,
@@ -97,7 +97,7 @@ async def test_the_certificate_is_changed_without_a_restart(api: ApiProcess, ca:
     await api.said("the TLS certificate was reloaded")
     assert await serial() != first
     overwrite(ca.folder / "localhost.pem")
-    await api.said("the new TLS files cannot be used")  # found by itself
+    await api.said("the new TLS files cannot be used")  # without a signal
     assert await serial() != first
     assert await api.stopped() == 0
     assert "Traceback" not in api.output()
@@ -118,7 +118,7 @@ async def test_files_that_cannot_be_used_end_the_start_with_their_names(
 
 
 def conf(home: Path, api: ApiProcess, name: str = "admin.conf", **server: str) -> Path:
-    """Write a configuration of Pulp 2's client: the server, and who asks."""
+    """Write a configuration of Pulp 2's client: the server and the user."""
     names = {"host": "localhost", "port": str(api.port), **server}
     lines = ["[server]", *(f"{key} = {value}" for key, value in names.items())]
     path = home / ".pulp" / name

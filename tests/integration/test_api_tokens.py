@@ -1,4 +1,4 @@
-"""Bearer tokens: what they allow and until when, what they leave behind, and where they never appear."""
+"""Bearer tokens: what they allow and for how long, what they leave behind, and where they never appear."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ HOME, ELSEWHERE = "10.0.0.1", "10.6.6.6"
 
 
 class Clock:
-    """Stands still until it is set on."""
+    """Stands still until the test moves it."""
 
     now = 1000.0
 
@@ -37,7 +37,7 @@ class Clock:
 
 
 class Gate:
-    """An authenticator with a clock of the test's own."""
+    """An authenticator with the test's clock."""
 
     def __init__(self, api: Site, **more: Any) -> None:
         self.clock = Clock()
@@ -171,8 +171,8 @@ async def test_who_may_see_and_revoke_what(api: Site) -> None:
     assert (await kim.get(f"{V3}/tokens/")).json()["count"] == 0
     holder = bearer(api, made["token"])
     assert [each["name"] for each in (await holder.get(f"{V3}/tokens/")).json()["results"]] == ["ci", "other"]
-    assert (await holder.delete(other["pulp_href"])).status_code == 403  # who has stolen one keeps others from nothing
-    assert (await holder.post(f"{V3}/tokens/", json={"name": "child"})).status_code == 403  # nor has more, or longer
+    assert (await holder.delete(other["pulp_href"])).status_code == 403  # a thief of one cannot block others
+    assert (await holder.post(f"{V3}/tokens/", json={"name": "child"})).status_code == 403  # nor get more
     found = (await api.client.get(f"{V3}/tokens/?all=true")).json()["results"]
     assert [(each["user"], each["name"]) for each in found] == [("jo", "ci"), ("jo", "other")]
     assert all("token" not in each for each in found)
@@ -213,7 +213,7 @@ async def test_a_name_is_free_again_once_its_token_has_ended(api: Site) -> None:
 async def test_a_wrong_body_is_refused(api: Site, body: bytes) -> None:
     answer = await api.client.post(f"{V3}/tokens/", content=body)
     assert answer.status_code == 400, answer.text
-    assert "pulp_7eq" not in answer.text  # somebody took the name for the place of the token
+    assert "pulp_7eq" not in answer.text  # somebody gave the name in place of the token
     assert await api.execute("select from tokens") == []
 
 

@@ -219,7 +219,7 @@ async def test_every_call_but_the_open_ones_needs_a_user(api: Site) -> None:
     assert routes == {
         *PROTECTED,
         *(("GET", path.replace(":path}", "}").format_map(PARTS)) for path in OPEN),
-    }  # none is left out here
+    }  # no call is left out here
 
 
 EVERYBODY = frozenset(Role)
@@ -390,7 +390,7 @@ async def test_a_refusal_says_which_role_is_needed(api: Site) -> None:
 
 
 class Clock:
-    """Stands still until it is set on."""
+    """Stands still until the test moves it."""
 
     now = 1000.0
 

@@ -42,12 +42,12 @@ async def search(api: Site, **criteria: Any) -> list[dict[str, Any]]:
 
 
 def oid(task_id: object) -> str:
-    """An id as MongoDB has them: 24 hexadecimal digits."""
+    """An id like MongoDB's: 24 hexadecimal digits."""
     return str(task_id).replace("-", "")[:24]
 
 
 def ids_of(task_id: object) -> dict[str, Any]:
-    """What a search returns of a task whatever fields it asks for."""
+    """The fields of a task that a search returns whatever fields it requests."""
     return {
         **dict.fromkeys(("id", "task_id"), str(task_id)),
         "_href": f"/pulp/api/v2/tasks/{task_id}/",
@@ -132,7 +132,7 @@ async def test_between_two_attempts_a_task_waits_as_before_the_first_one_and_tel
     await api.add(attempt_failed(task_id, retry_at=datetime(2023, 11, 14, 22, 30, 0, 789_000, UTC)), partition)
     report = await get(api, f"tasks/{task_id}/")
     changed = {name: value for name, value in report.items() if value != before[name]}
-    # What clients of Pulp 2 know is as before the first attempt: they go on waiting.
+    # Clients of Pulp 2 see the same as before the first attempt, so they go on waiting.
     assert changed == {"attempt": 1, "failed_attempts": 1, "retry_at": "2023-11-14T22:30:00Z"}
     assert report["state"] == "waiting"
     for [shown] in (await get(api, "tasks/"), await search(api, filters={"state": "waiting"})):

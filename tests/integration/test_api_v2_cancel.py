@@ -38,7 +38,7 @@ def missing(task_id: object) -> dict[str, Any]:
 
 
 def requests(api: Site) -> list[str]:
-    """Who has asked for a cancel."""
+    """The users who requested a cancel."""
     return [event.actor for event in api.log.events if isinstance(event.data, CancelRequested)]
 
 
@@ -122,7 +122,7 @@ async def test_a_task_that_is_not_there_or_has_ended_is_none_to_cancel(api: Site
 
 
 async def held_back(api: Site, task_id: UUID, *events: Event) -> httpx.Response:
-    """The answer to a cancel that comes when the projection does not know these events of its task yet."""
+    """The answer to a cancel that arrives before these events of its task are projected."""
     api.may_project.clear()
     for event in events:
         await api.log.append(event, api.partition_of(task_id))

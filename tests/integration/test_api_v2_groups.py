@@ -1,4 +1,4 @@
-"""Task groups in the v2 dialect: those that a submission names, and those of single tasks."""
+"""Task groups in the v2 dialect: groups that a submission names, and groups of single tasks."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -39,7 +39,7 @@ async def test_a_task_without_a_group_is_one_of_its_own(api: Site) -> None:
     report = (await api.client.get(f"{V2}/tasks/{task_id}/")).json()
     [told] = (await api.client.get(group_href(report["call_request_group_id"]))).json()
     assert told["call_request_id"] == str(task_id)
-    # And yet it is in none, for the client of 2.21, whose list leaves out the members of groups.
+    # Yet it is in no group, for the client of 2.21, whose list leaves out the members of groups.
     body = {"criteria": {"filters": {"group_id": None}}}
     found = (await api.client.post(f"{V2}/tasks/search/", json=body)).json()
     assert [each["task_id"] for each in found] == [str(task_id)]
@@ -141,5 +141,5 @@ async def test_who_may_not_cancel_a_task_may_not_cancel_its_group(api: Site) -> 
 
 
 def cancelled(api: Site) -> list[UUID]:
-    """The tasks that somebody has asked to cancel."""
+    """The tasks for which somebody requested a cancel."""
     return [event.task_id for event in api.log.events if isinstance(event.data, CancelRequested)]

@@ -105,7 +105,7 @@ async def test_every_address_in_any_answer_is_alive(full: Site) -> None:
 async def test_a_repository_with_any_id_is_read_changed_synced_and_removed_at_its_address(
     full: Site, repo_id: str
 ) -> None:
-    made = await full.client.post(f"{V3}/repositories/", json={"name": f"{repo_id}!"})  # as clients of Pulp 3 make it
+    made = await full.client.post(f"{V3}/repositories/", json={"name": f"{repo_id}!"})  # as clients of Pulp 3 create it
     assert made.status_code == 201
     found = await full.client.post(f"{V2}/repositories/search/", json={"criteria": {"filters": {"id": f"{repo_id}!"}}})
     [href] = [each["_href"] for each in found.json()]

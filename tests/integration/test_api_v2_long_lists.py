@@ -11,7 +11,7 @@ from tests.support.site import PARTITIONS, V2, Site
 
 @pytest.fixture
 async def made(api: Site, monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
-    """Ten tasks in the order of submission; a list reads three at once."""
+    """Ten tasks in the order of submission; a list reads three at a time."""
     monkeypatch.setattr("pulp_api.v2.listing.CHUNK_SIZE", 3)
     found = [uuid4() for _ in range(10)]
     for number, task_id in enumerate(found):

@@ -44,7 +44,7 @@ async def test_states_that_cannot_be_purged_are_refused_before_anything_is(
 
 
 async def test_a_filter_that_it_has_not_is_refused_before_anything_is(api: Site) -> None:
-    """It would purge what the filter was to leave out."""
+    """Otherwise it would purge what the filter was meant to leave out."""
     answer = await api.client.delete(TASKS, params={"state": "finished", "tag": "pulp:repository:zoo"})
     assert (answer.status_code, answer.json()["error_message"]) == (400, "no such parameter: tag; there are state")
     assert purges(api) == []

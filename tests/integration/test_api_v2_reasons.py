@@ -1,4 +1,4 @@
-"""Why a task waits and why it was skipped, as Pulp 2 tells both."""
+"""Why a task waits and why it was skipped, as Pulp 2 says both."""
 
 from typing import Any
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""The list of all tasks of the v2 dialect ends where Pulp's did; whatever is asked for by name is found for ever."""
+"""The list of all tasks of the v2 dialect ends where Pulp's did; whatever is requested by name is always found."""
 
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ AGO_S = (datetime.now(UTC).timestamp() - START_MS / 1000) + 86_400
 
 @pytest.fixture
 def api(api: Site) -> Site:
-    """A site with the time that an installation has unless it sets another one."""
+    """A site with the default period."""
     api.service.listed_s = LISTED_S
     return api
 

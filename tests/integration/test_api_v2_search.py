@@ -1,4 +1,4 @@
-"""Pulp 2's search language over a real Postgres, compared with MongoDB's rules applied to the reports that are shown."""
+"""Pulp 2's search language over a real Postgres, compared with MongoDB's rules on the reports that are shown."""
 
 import asyncio
 import json
@@ -289,7 +289,7 @@ SEARCHES = [("tasks", "tags", "generation_1.tasks"), ("repositories", "notes.x",
 
 @asynccontextmanager
 async def locked(api: Site, table: LiteralString) -> AsyncIterator[None]:
-    """Queries of the table wait meanwhile, like those that take long."""
+    """Meanwhile queries of the table wait, like slow ones."""
     async with api.connect() as connection, connection.transaction():
         await connection.execute("lock table " + table + " in access exclusive mode")
         yield
@@ -390,7 +390,7 @@ async def test_slow_searches_leave_connections_to_others(api: Site, monkeypatch:
 
 
 async def test_a_search_shows_what_its_caller_has_just_submitted(api: Site) -> None:
-    """A client that misses a task which it waits for takes it for lost."""
+    """A client that does not find a task that it waits for believes it lost."""
     for number in range(20):
         task_id = str(await api.submit({"operation": "publish", "arguments": {"repo_id": f"r{number}"}}))
         assert await search(api, filters={"task_id": {"$in": [task_id]}}) == [task_id]

@@ -1,4 +1,4 @@
-"""The Pulp 3 dialect over a real Postgres: each answer and body of Pulp's own, and what only this service has."""
+"""The Pulp 3 dialect over a real Postgres: each of Pulp's answers and bodies, and what only this service has."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -305,7 +305,7 @@ async def test_ordering_and_pages(api: Site) -> None:
     assert await names(api, ordering="") == newest_first
     assert await names(api, ordering="-name") == newest_first
     assert await names(api, ordering="state,-name", state__in="waiting,skipped") == ["op-6", "op-0"]
-    assert (await names(api, ordering="started_at,name"))[:3] == ["op-1", "op-3", "op-4"]  # NULL is behind all times
+    assert (await names(api, ordering="started_at,name"))[:3] == ["op-1", "op-3", "op-4"]  # NULL comes after all times
     assert (await names(api, ordering="-started_at,name"))[-3:] == ["op-4", "op-3", "op-1"]
     by_word = ["canceled", "canceling", "completed", "failed", "running", "skipped", "waiting"]
     assert [task["state"] for task in (await get(api, "tasks/", ordering="state"))["results"]] == by_word
@@ -377,7 +377,7 @@ async def test_bad_queries_are_answered_as_pulp_does(api: Site, query: str, body
 async def test_a_text_means_itself_whatever_is_in_it(api: Site, name: str) -> None:
     await api.task("sync")
     task = await api.task(name)
-    for _ in range(7):  # what comes often is prepared
+    for _ in range(7):  # a frequent statement is prepared
         answer = await api.client.get(f"{V3}/tasks/", params={"name": name})
         assert [found["pulp_href"] for found in answer.json()["results"]] == [f"{V3}/tasks/{task}/"]
 

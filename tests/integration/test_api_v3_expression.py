@@ -29,7 +29,7 @@ FOUND: list[tuple[str, list[str]]] = [
     ("name=sync OR state=waiting AND name=sync", ["sync"]),
     ("(name=sync OR state=waiting) AND NOT name=sync", ["publish", "remove orphans"]),
     ("NOT (name=sync OR name=publish)", ["remove orphans"]),
-    # What is not known is not later than anything: it is found by NOT.
+    # An unknown value is not later than anything, so NOT finds it.
     ("NOT started_at__gt=2000-01-01T00:00:00Z", ["publish", "remove orphans"]),
     ("name__in=sync,publish AND state__ne=completed", ["publish"]),
     (" OR ".join(f"name={index}" for index in range(6)) + " OR name=sync", ["sync"]),

@@ -1,6 +1,6 @@
 """Random lists of tasks in the v3 dialect, compared with a calculation in plain Python.
 
-`--list-requests 2500` asks the whole number; `--list-seed` repeats a run, whose seed is printed.
+`--list-requests 2500` makes the full number of requests; `--list-seed` repeats a run, whose seed is printed.
 """
 
 from random import Random

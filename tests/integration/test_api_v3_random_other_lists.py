@@ -24,7 +24,7 @@ PERSON = "exact iexact in contains icontains"
 
 
 async def check(api: Site, of: PlainList, config: pytest.Config) -> None:
-    """Ask by chance."""
+    """Make random requests."""
     seed = config.getoption("list_seed")
     count = max(20, config.getoption("list_requests") // SHARE)
     print(f"{count} requests for {of.path}, to be repeated by --list-seed {seed}")

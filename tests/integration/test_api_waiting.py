@@ -1,4 +1,4 @@
-"""Why a task waits: as the API tells it, and that it agrees with the rules of dispatch."""
+"""Why a task waits: the API's answer, and its agreement with the rules of dispatch."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -78,7 +78,7 @@ def waiting_row(operation: str, partition: int, *uses: tuple[str, bool], depends
 async def test_the_reason_agrees_with_the_rules_of_dispatch(
     database: str, connection: AsyncConnection, invented: list[Row]
 ) -> None:
-    """A task is about to be assigned exactly if the rules, worked out from plain lists, let it begin."""
+    """A task is about to be assigned if and only if the rules, computed from plain lists, allow it to begin."""
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await place_all(connection, tasks)
     await add_worker(connection, "w", 100, QUEUES, KNOWN)
@@ -210,7 +210,7 @@ async def test_a_task_whose_plugin_is_gone_says_so(api: Site) -> None:
         told = (await get(api, task_id))["waiting_for"]
         assert told["reason"] == "no-worker-for-operation"
         assert told["message"] == "No live worker that serves the queue default offers the operation sync."
-        await add_worker(connection, "w2", 4, ("default",), None)  # of a release that does not say what it offers
+        await add_worker(connection, "w2", 4, ("default",), None)  # from a release that does not say what it offers
         assert (await get(api, task_id))["waiting_for"]["reason"] == "about-to-be-claimed"
 
 

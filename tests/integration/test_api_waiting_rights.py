@@ -20,7 +20,7 @@ SECRET = Resource("repository", "secret")
 
 @pytest.fixture
 async def own(database: str) -> AsyncIterator[Site]:
-    """Jo and Kim submit, Vi looks on, Op operates; each of the first three sees own tasks."""
+    """Jo and Kim submit, Vi views, Op operates; the first three each see only their own tasks."""
     async with site(database, is_scoped=True) as made:
         for name, role in (("jo", Role.SUBMITTER), ("kim", Role.SUBMITTER), ("vi", Role.VIEWER), ("op", Role.OPERATOR)):
             await made.add_user(name, role)
@@ -35,7 +35,7 @@ async def task_of(api: Site, user: str, *resources: Resource, **data: Any) -> UU
 
 
 async def run(api: Site, task_id: UUID, *resources: Resource) -> None:
-    """It is assigned, and has started."""
+    """Assign it and start it."""
     attempt_id = new_id()
     async with api.connect() as connection:
         uses = {resource.key: True for resource in resources}
@@ -45,7 +45,8 @@ async def run(api: Site, task_id: UUID, *resources: Resource) -> None:
 
 @pytest.fixture
 async def tasks(own: Site) -> dict[str, UUID]:
-    """Jo's task holds the zoo, then Jo's, Kim's and Jo's wait for it; Jo's hold and wait for the secret one alone."""
+    """Jo's task holds the zoo, then Jo's, Kim's and Jo's wait for it; only Jo's tasks hold and wait for the secret
+    one."""
     made = {
         "jo holds": await task_of(own, "jo", ZOO),
         "jo first": await task_of(own, "jo", ZOO),
@@ -121,7 +122,7 @@ async def test_a_line_holds_own_tasks_and_says_whether_there_are_others(own: Sit
 
     assert await line("kim", "repository:zoo") == ([f"1 {tasks['kim']}"], 1, 0, True)
     assert await line("jo", "repository:zoo") == ([f"1 {tasks['jo first']}", f"2 {tasks['jo last']}"], 2, 1, True)
-    for resource in ("repository:secret", "repository:nothing"):  # one that others use is as if nobody did
+    for resource in ("repository:secret", "repository:nothing"):  # one that others use looks unused
         assert await line("kim", resource) == ([], 0, 0, False)
         assert await line("vi", resource) == ([], 0, 0, False)
     in_line = [f"{place} {tasks[name]}" for place, name in enumerate(("jo first", "kim", "jo last"), 1)]

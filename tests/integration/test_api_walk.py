@@ -49,7 +49,7 @@ def texts_in(answer: Any) -> Iterator[str]:
 
 
 async def populate(api: Site) -> None:
-    """Something of everything that answers name."""
+    """Create one of everything that answers refer to."""
     await api.add_user("gone", Role.SUBMITTER)
     await api.add_user("jo d.", Role.SUBMITTER)
     group, parent = uuid4(), await api.task("parent")
@@ -136,7 +136,7 @@ def schema_of(path: str) -> dict[str, Any]:
 
 
 def nullable(schema: Any) -> Any:
-    """OpenAPI 3.0's `nullable` as JSON Schema has it; no field may be there that is not described."""
+    """OpenAPI 3.0's `nullable` as JSON Schema has it; no undescribed field may be there."""
     if isinstance(schema, list):
         return [nullable(each) for each in schema]
     if not isinstance(schema, dict):

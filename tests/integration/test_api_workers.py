@@ -51,7 +51,7 @@ async def test_a_worker_tells_its_slots_and_the_task_that_each_is_at(api: Site) 
 
 
 async def test_a_slot_whose_hold_is_not_deleted_yet_is_not_free(api: Site) -> None:
-    """As one is whose operation ignores its cancel: the task has ended, and the operation goes on."""
+    """For example, if an operation ignores its cancel: the task has ended, and the operation goes on."""
     instance_id, task_id, attempt_id = await add_worker(api, "w1", slots=1), await api.task(), uuid4()
     async with api.connect() as connection:
         await assign(connection, task_id, instance_id=instance_id, attempt_id=attempt_id)
@@ -128,7 +128,7 @@ async def test_readyz_and_status_tell_whether_a_processor_dispatches(api: Site) 
     for path in ("readyz/", "status/"):
         told = await get(api, path)
         assert (told["dispatching"], told["settling"]) == (False, True)
-    await api.execute("update dispatcher set epoch = epoch + 1")  # by a processor of the release before
+    await api.execute("update dispatcher set epoch = epoch + 1")  # by a processor of the previous release
     assert (await get(api, "readyz/"))["dispatching"] is True
     await api.execute("update dispatcher set renewed_at = now() - interval '1 minute'")
     assert (await get(api, "readyz/"))["dispatching"] is False

@@ -51,7 +51,7 @@ for _ in write(sys.argv[1], sys.argv[2], sys.argv[3], {{}}, span_records={SPAN})
 
 @dataclass
 class Scene:
-    """A log with stories in it, their projection, and where its archive is to be."""
+    """A log with stories in it, their projection, and the place of the archive."""
 
     backend: Backend
     topics: Topics
@@ -208,7 +208,7 @@ async def test_a_rebuild_and_verify_read_the_archive_and_then_kafka(scene: Scene
     archived = await scene.log.end_offsets()
     await append_all(scene.log, stories(2, PARTITIONS, length=40))
     await project(scene.settings, await scene.log.end_offsets())
-    # In one partition Kafka begins where the archive ends, in another one the two overlap, in a third one it has all.
+    # In one partition Kafka begins where the archive ends, in another the two overlap, in a third Kafka has everything.
     scene.cut({0: archived[0], 1: archived[1] - 50})
     with pytest.raises(
         OffsetOutOfRange, match=rf"partition 0 begins at {archived[0]}, partition 1 begins at .*PULP_ARCHIVE"
@@ -245,7 +245,7 @@ async def test_s3_holds_an_archive_that_a_rebuild_reads(scene: Scene, tmp_path: 
         assert not [key for key in storage.objects("backups") if key.endswith(".new")]
         assert await asyncio.to_thread(run, "verify") == {"is_intact": True, "files": len(files), "found": []}
 
-        scene.cut(await scene.log.end_offsets())  # from here on the archive is all that there is
+        scene.cut(await scene.log.end_offsets())  # from here on only the archive has them
         rebuilt = await asyncio.to_thread(pulp_tasks, "rebuild", env={**scene.env, **env})
         assert rebuilt.returncode == 0, rebuilt.stderr
         for table in TABLES:

@@ -107,7 +107,8 @@ async def test_a_list_of_the_past_reads_the_days_around_it(
 async def test_one_task_of_the_past_reads_its_own_events(
     connection: AsyncConnection, minutes: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it was right after its end, and thirty days later: a day of one partition has 960 events, and all have 80,000."""
+    """As of right after its end, and thirty days later: a day of one partition has 960 events, and all days have
+    80,000."""
     number = 20_000
     then = START + timedelta(minutes=number * 3 + 1 + minutes)
     [(task_id,)] = await (

@@ -50,7 +50,7 @@ def forget_peak(pid: int) -> None:
 
 
 def exported(api: ApiProcess, target: Path, events: int) -> tuple[int, float]:
-    """Export the first events in a process of its own; its exit code, and the most memory that it had, in MiB."""
+    """Export the first events in a separate process; returns its exit code, and its peak memory in MiB."""
     config = target.with_name("admin.toml")
     config.write_text("")
     env = environment(

@@ -23,7 +23,7 @@ GROUP: Final = UUID("00000000-0000-7000-8000-000000000001")
 
 @pytest.fixture
 async def connection(database: str) -> Any:
-    """Tasks with a second between their events; each 5,000th is rare in every respect."""
+    """Tasks with a second between their events; every 5,000th is rare in every respect."""
     async with await AsyncConnection.connect(database, autocommit=True) as made:
         await made.execute(
             "select make_history_months(1, %s + make_interval(months => n)) from generate_series(0, 1) n", [START]
@@ -62,7 +62,7 @@ async def connection(database: str) -> Any:
 
 
 class Counting:
-    """The rows of the history and of tasks that statements have read."""
+    """The rows of the history and of tasks that statements read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows = 0
@@ -110,7 +110,7 @@ async def test_a_page_reads_little_more_than_it_shows(
         counting = Counting(monkeypatch)
         await audit.read_page(connection, wanted, {0: 100, 1: 100}, stops, limit=100)
         found[name] = counting.rows
-    # If there are more tasks than are looked up by id, this many are read before that is known.
+    # If more tasks match than are looked up by id, this many are read to find that out.
     most = {"a frequent operation": FEW + audit.MOST_TASKS, "a frequent correlation": FEW + audit.MOST_TASKS}
     assert {name: rows for name, rows in found.items() if rows > most.get(name, FEW)} == {}
 

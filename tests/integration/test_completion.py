@@ -23,7 +23,7 @@ Completed = Callable[[str], list[str]]
 
 
 def completed(line: str, env: dict[str, str]) -> list[str]:
-    """What is offered for the last word of a line; nothing else may be printed."""
+    """The completions of the last word of a line; nothing else may be printed."""
     asked = {"_PULP_TASKS_COMPLETE": "bash_complete", "COMP_WORDS": line}
     command = [sys.executable, "-m", "pulp_deploy"]
     done = subprocess.run(command, env={**env, **asked}, capture_output=True, text=True, check=True)

@@ -43,7 +43,7 @@ async def role_with(database: str, connections: int) -> AsyncIterator[str]:
 
 
 async def until_closed(database: str, theirs: str) -> None:
-    """Returns when the role has no connection any more: a backend ends a moment after its client has gone."""
+    """Wait until the role has no connection any more: a backend ends a moment after its client."""
     user = conninfo_to_dict(theirs)["user"]
     async with asyncio.timeout(LIMIT_S), await connect(database, "test") as connection:
         while True:
@@ -105,10 +105,10 @@ async def test_a_look_tells_whose_connections_are_nearly_used_up(
 
 
 async def test_each_process_opens_what_it_says(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> None:
-    """Counted in Postgres, by the names of the connections; but for those of checks, which close at once."""
+    """Counted in Postgres, by the names of the connections; except those of checks, which close immediately."""
     with installation_of(backend.kafka, database, topics, tmp_path, partitions=PARTITIONS) as site:
         await site.start("one").up()
-        await site.reached(await site.happens())  # each partition has its writer
+        await site.reached(await site.happens())  # each partition has a writer
         with worker_process(tmp_path, site.environment()):
             async with api_process(backend.kafka, database, topics, tmp_path, settings={"PULP_API_CONNECTIONS": "1"}):
                 wanted = {"worker": 2, "api": 2, "processor": 5 + PARTITIONS}
@@ -120,7 +120,7 @@ async def test_each_process_opens_what_it_says(backend: Backend, database: str, 
                         " where split_part(application_name, '/', 1) in ('pulp-scheduler', 'pulp-deliverer', 'pulp-states')"
                     )
                     [(beside,)] = await (await connection.execute(companions)).fetchall()
-                    assert beside <= 7  # among those for everything else: only one of all processes has them
+                    assert beside <= 7  # among those for everything else: only one process has them
     assert (WORKER.most, api(1).most, PROCESSOR.for_partitions(PARTITIONS).most) == (2, 2, 5 + PARTITIONS)
 
 

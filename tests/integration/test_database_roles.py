@@ -56,7 +56,7 @@ class Roles:
         self.database, self.prefix = database, prefix
 
     def conninfo(self, process: str) -> str:
-        """How a process logs in; its password comes from a file or an argument."""
+        """A process's login; its password comes from a file or an argument."""
         parts = {key: value for key, value in conninfo_to_dict(self.database).items() if not key.startswith("pass")}
         return make_conninfo("", **{**parts, "user": f"{self.prefix}_{process}"})
 
@@ -69,7 +69,7 @@ async def owner(database: str) -> AsyncIterator[AsyncConnection]:
 
 @pytest.fixture
 async def roles(database: str, owner: AsyncConnection) -> AsyncIterator[Roles]:
-    """Made, with one password for all."""
+    """Created, with one password for all."""
     made = Roles(database, f"t{uuid4().hex[:10]}")
     found = await plan(owner, made.prefix)
     await carry_out(owner, found, {each.name: PASSWORD for each in found.roles})
@@ -244,7 +244,7 @@ async def test_another_role_of_the_server_cannot_even_connect(roles: Roles, owne
 
 
 async def test_every_table_has_a_decision_on_who_may_use_it(database: str) -> None:
-    """A migration that adds one adds it to `grants.TABLES`, also where nobody but the owner needs it."""
+    """A migration that adds a table adds it to `grants.TABLES`, even if only the owner needs it."""
     async with await connect(database, "test") as connection:
         query = """
             select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm')
@@ -258,7 +258,7 @@ async def test_every_table_has_a_decision_on_who_may_use_it(database: str) -> No
 async def test_a_table_of_a_later_migration_and_a_later_generation_are_granted(
     roles: Roles, owner: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `install` runs when a release has brought migrations, though no command for roles was run again."""
+    """`install` grants it when a release brings migrations, even if no command for roles is run again."""
     monkeypatch.setitem(TABLES, "later", {Process.WORKER: "select"})
     monkeypatch.setattr(
         "pulp_projections.migrations._migrations", lambda: [("9999_later.sql", "create table later (a integer)")]
@@ -281,7 +281,7 @@ async def test_again_it_changes_nothing(roles: Roles, owner: AsyncConnection) ->
     assert all(each.exists for each in found.roles)
     await carry_out(owner, found, {})
     assert await (await owner.execute(acl)).fetchall() == before
-    await (await as_role(roles, "worker")).close()  # its password is as it was
+    await (await as_role(roles, "worker")).close()  # its password stays the same
 
 
 async def test_what_somebody_granted_by_hand_is_taken_back(roles: Roles, owner: AsyncConnection) -> None:
@@ -354,7 +354,7 @@ async def test_a_stack_in_which_each_process_has_its_role(
                 last_task = await runs(client, schedule, after=None)
                 rebuilt = await asyncio.to_thread(command, "rebuild", "start", "--activate")
                 assert rebuilt.returncode == 0, rebuilt.stderr
-                await goes_through_life(client)  # in the generation that the owner has made
+                await goes_through_life(client)  # in the generation that the owner has created
                 await runs(client, schedule, after=last_task)
                 for said in (processor.output(), api.output(), worker.log.read_text()):
                     assert "permission denied" not in said
@@ -439,7 +439,7 @@ async def scheduled(client: httpx.AsyncClient) -> str:
 
 
 async def runs(client: httpx.AsyncClient, schedule: str, *, after: str | None) -> str:
-    """Returns once the schedule has submitted another task, which has succeeded; the task."""
+    """Wait until the schedule has submitted another task and it has succeeded; returns the task."""
     async with asyncio.timeout(LIMIT_S):
         while (task := (await client.get(schedule)).json()["last_task"]) == after:  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.1)
@@ -451,7 +451,7 @@ async def becomes(client: httpx.AsyncClient, href: str, state: str) -> dict[str,
     async with asyncio.timeout(LIMIT_S):
         while True:
             answer = await client.get(href)
-            # Reads may be behind for a moment, after a switch too: both answers say so.
+            # Reads may be behind for a moment, even after a switch: both answers say so.
             if answer.status_code == 504 or (answer.status_code == 404 and "pulp-lag" in answer.headers):
                 await asyncio.sleep(0.1)
                 continue

@@ -1,4 +1,4 @@
-"""Dead letters come into their topic: at least once, with what an operator needs to find the record."""
+"""Dead letters get into their topic at least once, with what an operator needs to find the record."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -105,7 +105,7 @@ async def test_a_record_of_the_greatest_size_is_named_without_its_value(scene: S
 
 
 async def test_a_record_that_is_full_of_headers_stops_nothing(scene: Scene) -> None:
-    """What is added to each of its headers makes it too large, value or not."""
+    """What is added for each of its headers makes it too large, with or without its value."""
     full = tuple((f"h{number}", b"x" * 500) for number in range(2050))
     await scene.poisoned(RawRecord(b"its key", b"", full, 0), RawRecord(b"k", b"small", (), 0))
     assert await scene.sent() == 2

@@ -57,7 +57,7 @@ def command(env: dict[str, str]) -> Command:
 
 
 def log_of(backend: Backend, topics: Topics, partition: int, start: int) -> list[Record]:
-    """What is in a partition from an offset on."""
+    """The contents of a partition from an offset on."""
     end = admin.end_offsets(backend.kafka, topics.events, PARTITIONS)[partition]
     with Reader(backend.kafka, topics.events, {partition: start}) as reader:
         return [record for _, records in reader.until({partition: end}) for record in records]
@@ -196,7 +196,7 @@ async def test_a_parked_task_is_told_and_discarded(
     assert behind.returncode == 65
     assert "waits behind 0:1" in behind.stderr
     assert command("discard", "1:0", "--yes").returncode == 65  # it has no task
-    assert command("discard", "0:1").returncode == 64  # nobody can be asked
+    assert command("discard", "0:1").returncode == 64  # nobody is there to answer
     dry = command("discard", "0:1", "--dry-run")
     assert (dry.returncode, dry.stdout) == (0, "0:1  would be done; behind it: 2\n")
     assert log_of(backend, topics, 0, 4) == []

@@ -1,5 +1,5 @@
-"""Months that are detached from the history: answers that need them say so, all others stay the same, and nothing is
-lost."""
+"""Months that are detached from the history: answers that need them say so, all other answers stay the same, and
+nothing is lost."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ class Scene:
             cursor = {"cursor": page["cursor"]}
 
     async def answers(self) -> dict[str, tuple[int, Any]]:
-        """What a client asks that does not depend on the present moment."""
+        """The answers to a client that do not depend on the present moment."""
         found = {}
         for name in ("old", "across", "new", "open"):
             task = getattr(self, name)
@@ -108,7 +108,7 @@ class Scene:
                 "audit/", since=moment.replace(day=1, hour=0).isoformat()
             )
         status, page = await self.ask("audit/", until=ENDS_OF_NOVEMBER.isoformat())
-        page.pop("cursor", None)  # how far it looked, which depends on what is there; the rest of the answer does not
+        page.pop("cursor", None)  # how far it read, which depends on what is there, unlike the rest of the answer
         found["audit of November"] = status, page
         found["list"] = await self.ask("tasks/")
         for month, moment in MOMENTS.items():
@@ -212,7 +212,7 @@ def _masked(line: str) -> list[str]:
 
 
 async def test_with_the_archive_answers_are_what_they_were(scene: Scene) -> None:
-    """Also of months whose rows were dropped."""
+    """Even for months whose rows were dropped."""
     before = await scene.answers()
     pages = await scene.pages()
     scene.read_archive()
@@ -226,7 +226,7 @@ async def test_with_the_archive_answers_are_what_they_were(scene: Scene) -> None
 
 
 async def test_a_page_looks_at_so_many_records_and_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each event once and in the same order, though pages are shorter."""
+    """Each event comes once and in the same order, although pages are shorter."""
     before = [entry for page in await scene.pages() for entry in page]
     scene.read_archive()
     await history.detach(scene.archived, datetime(2024, 1, 1, tzinfo=UTC))
@@ -248,7 +248,7 @@ async def test_a_damaged_archive_is_no_answer(scene: Scene) -> None:
 
 
 async def test_an_archive_that_lacks_what_it_had_is_no_answer(scene: Scene, tmp_path: Path) -> None:
-    """For example, one that was mounted elsewhere and is empty here: no answer lacks events silently."""
+    """For example, one that is mounted elsewhere and is empty here: no answer silently lacks events."""
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     scene.archive = tmp_path / "elsewhere"
     scene.read_archive()
@@ -262,7 +262,7 @@ async def test_an_archive_that_lacks_what_it_had_is_no_answer(scene: Scene, tmp_
 async def test_a_list_of_the_past_reads_only_so_much_of_the_archive(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And says what to do; one task is read at any moment."""
+    """The refusal says what to do; a single task can be read as of any moment."""
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     scene.read_archive()
     then = (ENDS_OF_NOVEMBER - timedelta(seconds=1)).isoformat()
@@ -277,7 +277,7 @@ async def test_a_list_of_the_past_reads_only_so_much_of_the_archive(
 
 
 async def test_few_lists_of_the_past_read_the_archive_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each holds a connection to Postgres meanwhile, and all else needs some too."""
+    """Each holds a connection to Postgres meanwhile, and everything else needs some too."""
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     scene.read_archive()
     then = (ENDS_OF_NOVEMBER - timedelta(seconds=1)).isoformat()
@@ -367,7 +367,7 @@ async def test_dropped_rows_are_those_that_the_archive_has(scene: Scene) -> None
 
 
 async def test_rows_that_the_archive_has_lost_since_are_not_dropped(scene: Scene) -> None:
-    """They are the last copy then."""
+    """Then they are the last copy."""
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     file = files_of(scene.archive, 1)[0]
     whole = file.read_bytes()
@@ -424,7 +424,7 @@ async def log_of_months(backend: Backend, database: str, topics: Topics, tmp_pat
 
 
 async def test_a_rebuild_leaves_detached_months_out(log_of_months: Settings) -> None:
-    """And finds no difference: neither does `verify`, nor healing, nor the comparison of the history with the log."""
+    """It finds no difference; nor do `verify`, healing and the comparison of the history with the log."""
     settings = log_of_months
     before = await rows(settings.postgres, "task_events")
     this_month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -39,7 +39,7 @@ class Watched(DetachedRecords):
 
 @dataclass
 class Scene:
-    """A life from November to January, what readers were told in it, and its archive. All tasks have ended."""
+    """A life from November to January, what readers got during it, and its archive. All tasks have ended."""
 
     api: Site
     seed: int
@@ -72,7 +72,7 @@ class Scene:
 
 
 def kept(told: Any) -> Any:
-    """Without `unblocked_at` of tasks that had ended after a failed attempt: of a detached month it is not looked up
+    """Without `unblocked_at` of tasks that had ended after a failed attempt: for a detached month it is not looked up
     (docs/operate/history.md).
     """
     if isinstance(told, list | tuple):
@@ -84,7 +84,7 @@ def kept(told: Any) -> Any:
 
 
 class LifeOfMonths(Life):
-    """Each event comes up to two days after the one before, now and then by a clock that was set back."""
+    """Each event comes up to two days after the one before, now and then with a clock that was set back."""
 
     def __init__(self, api: Site, seed: int) -> None:
         super().__init__(api, seed)
@@ -145,7 +145,7 @@ async def scene(database: str, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def whole_months(readings: list[Reading]) -> datetime:
-    """Before the month of the second reading: it is not detached, and those before are."""
+    """The start of the month of the second reading: the months before it are detached, and it is not."""
     return readings[1].time.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 

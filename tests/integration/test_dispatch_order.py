@@ -1,4 +1,5 @@
-"""Which tasks are assigned: the dispatcher and its SQL against a plain reading of the rules, on random histories."""
+"""Which tasks are assigned: the dispatcher and its SQL compared with a plain reading of the rules, on random
+histories."""
 
 from collections.abc import AsyncIterator
 

@@ -1,6 +1,6 @@
-"""The statements of dispatch read only the rows that they are about, however many others exist.
+"""The statements of dispatch read only the rows that they need, however many others exist.
 
-With statistics from when the tables were empty, as those of a queue nearly always are.
+The statistics date from when the tables were empty, as a queue's nearly always are.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The dispatcher: how one is elected and followed, that no other one writes, and whom it tells what."""
+"""The dispatcher: how one is elected and succeeded, that no other one writes, and whom it notifies of what."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -62,7 +62,7 @@ async def test_one_is_elected_and_when_it_stops_another_one_follows_at_once(stag
     assert (await stage.assigned(await stage.submit("b"))).attempt == 1
     assert await stage.epoch() == 1
     await first.stop()
-    async with asyncio.timeout(LEASE_S / 2):  # so it was no lease's end that was waited for
+    async with asyncio.timeout(LEASE_S / 2):  # so it did not wait for the end of a lease
         await stage.assigned(await stage.submit("c"))
     assert await stage.epoch() == 2
     assert await stage.claim(before.hold_id) is None
@@ -82,7 +82,7 @@ async def test_another_one_follows_when_the_lease_of_one_that_was_killed_is_over
 
 
 class Companion:
-    """A task that runs alongside the elected dispatcher, and ends only when it may."""
+    """Runs alongside the elected dispatcher, and ends only when the test allows it."""
 
     def __init__(self) -> None:
         self.is_closing, self.may_end = asyncio.Event(), asyncio.Event()
@@ -99,7 +99,7 @@ class Companion:
 async def test_one_that_is_told_to_stop_resigns_before_anything_that_may_take_long(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And tells the one that waits, which would otherwise try again much later."""
+    """It also notifies the one that waits, which would otherwise try again much later."""
     monkeypatch.setattr("pulp_processor.dispatching.dispatcher._ELECTION_S", 3600)
     await stage.worker(slots=9)
     companion = Companion()
@@ -164,7 +164,7 @@ async def assigns(tables: PostgresTables, elected: Elected) -> object:
 
 
 async def ends_and_assigns(tables: PostgresTables, elected: Elected) -> object:
-    """At once, as it does mostly."""
+    """In one write, as it usually does."""
     await elected.look_at_moves()
     return await elected.write()
 
@@ -205,7 +205,7 @@ async def test_a_takeover_waits_for_the_last_statement_of_the_one_before(
 
 @pytest.mark.parametrize("is_claim_left", [True, False])
 async def test_a_takeover_ends_what_the_one_before_left_behind(stage: Stage, *, is_claim_left: bool) -> None:
-    """A claim whose task has succeeded, or a hold without a claim: nothing tells the successor of them."""
+    """A claim whose task has succeeded, or a hold without a claim: nothing notifies the successor of them."""
     await stage.worker(slots=1)
     task_id = await stage.submit()
     [[assigned]] = await assigned_now(stage.connection)
@@ -222,7 +222,7 @@ async def test_a_takeover_ends_what_the_one_before_left_behind(stage: Stage, *, 
 
 
 async def test_a_success_that_is_read_twice_counts_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It came while the successor read everything."""
+    """It comes while the successor reads everything."""
     await stage.worker(slots=1)
     task_id = await stage.submit()
     await assigned_now(stage.connection)
@@ -247,7 +247,7 @@ async def test_a_success_that_is_read_twice_counts_once(stage: Stage, monkeypatc
 
 
 async def test_a_slot_is_free_when_one_of_its_tasks_succeeds_and_the_others_are_released(stage: Stage) -> None:
-    """Both are seen at once: the claim of the former ends only with the next write."""
+    """It sees both at the same time: the claim of the former ends only with the next write."""
     await stage.worker(slots=1)
     first, second = await stage.submit("a"), await stage.submit("a")
     tables = PostgresTables(stage.connection, "a test")
@@ -266,7 +266,7 @@ async def test_a_slot_is_free_when_one_of_its_tasks_succeeds_and_the_others_are_
 
 
 async def test_a_hold_that_a_worker_has_deleted_is_over(stage: Stage) -> None:
-    """As it does with those of other tasks when it puts its own back after a failover."""
+    """As a worker does with holds of other tasks when it puts its own back after a failover."""
     await stage.worker(slots=1)
     await stage.submit()
     tables = PostgresTables(stage.connection, "a test")
@@ -282,7 +282,7 @@ async def test_a_hold_that_a_worker_has_deleted_is_over(stage: Stage) -> None:
 
 
 async def test_an_empty_hold_is_ended_once(stage: Stage) -> None:
-    """A look for forgotten holds may come before the first write."""
+    """A search for forgotten holds may come before the first write."""
     await stage.worker(slots=1)
     task_id = await stage.submit()
     assert await assigned_now(stage.connection) == [[task_id]]
@@ -323,7 +323,7 @@ async def test_one_that_was_deposed_writes_nothing(stage: Stage, other: AsyncCon
     await elected.write()
     claim = await stage.claim(task_id)
     assert claim is not None
-    # It is stopped here. Meanwhile there is work: a successful task, a waiting one, an empty hold.
+    # It stops here. Meanwhile there is work: a successful task, a waiting one, an empty hold.
     await stage.submit("b")
     if write is assigns:
         elected = Elected(deposed, {}, UNSERVED_S)
@@ -353,7 +353,7 @@ async def test_one_that_was_deposed_does_not_resign_for_its_successor(stage: Sta
 async def test_two_that_both_believe_to_be_elected_never_assign_conflicting_tasks(
     stage: Stage, other: AsyncConnection
 ) -> None:
-    """The successor reads, then the deposed one writes, then the successor: and the other way round."""
+    """The successor reads, then the deposed one writes, then the successor writes; and the other way round."""
     await stage.worker(slots=99)
     tables = [PostgresTables(connection, name) for connection, name in ((stage.connection, "one"), (other, "two"))]
     for turn in range(6):
@@ -387,7 +387,7 @@ async def test_two_that_both_believe_to_be_elected_never_assign_conflicting_task
 
 
 async def test_a_takeover_waits_until_the_projection_has_passed_what_was_in_the_log(stage: Stage) -> None:
-    """Until then a task seems to wait that was cancelled."""
+    """Until then, a cancelled task seems to wait."""
     await stage.worker(slots=9)
     cancelled, behind = await stage.submit("a"), await stage.submit("a", partition=1)
     await stage.log.append(cancel_requested(cancelled), 0)
@@ -398,7 +398,7 @@ async def test_a_takeover_waits_until_the_projection_has_passed_what_was_in_the_
             return await stage.epoch() == 1
 
         await stage.until(is_elected)
-        await asyncio.sleep(0.5)  # several looks at the positions
+        await asyncio.sleep(0.5)  # several reads of the positions
         assert await stage.written() == [[], [], [], (await stage.written())[-1]]
         await stage.project(0)
         assert (await stage.assigned(behind)).attempt == 1
@@ -435,7 +435,7 @@ async def test_after_a_failover_workers_have_a_leases_time_to_put_their_claims_b
     assert waited >= lease_s
 
 
-# What it hears, and whom it tells.
+# What it hears, and whom it notifies.
 
 
 async def test_a_worker_is_told_when_something_is_assigned_to_it_and_no_other_one_is(
@@ -506,7 +506,8 @@ async def test_a_hold_of_whose_end_nothing_was_heard_ends_all_the_same(stage: St
 async def test_the_context_of_a_trace_is_read_only_for_tasks_that_have_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or may have one: those that waited already when the dispatcher was elected, and those that wait again."""
+    """It is also read for tasks that may have one: those that waited already when the dispatcher was elected, and those
+    that wait again."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     asked: list[set[UUID]] = []
 
@@ -564,7 +565,8 @@ async def test_to_a_worker_that_drains_has_stopped_or_is_lost_nothing_is_assigne
 
 
 async def test_a_resource_that_somebody_holds_without_its_knowledge_is_left_alone(stage: Stage) -> None:
-    """For example, a worker puts a claim back too late: the constraint refuses, and everything is read again."""
+    """For example, a worker puts a claim back too late: the constraint refuses, and the dispatcher reads everything
+    again."""
     await stage.worker(slots=9)
     async with dispatcher(stage.database, stage.log):
         await stage.assigned(await stage.submit("a"))
@@ -594,7 +596,7 @@ async def test_a_conflict_that_it_does_not_know_of_is_a_doubt_and_writes_nothing
 
 
 async def test_another_generation_of_the_read_model_is_read_anew(stage: Stage) -> None:
-    """It has a task without any event since the switch."""
+    """The other generation has a task without any event since the switch."""
     await stage.worker(slots=9)
     async with dispatcher(stage.database, stage.log):
         await stage.assigned(await stage.submit())

@@ -1,4 +1,4 @@
-"""A dispatcher that has just been elected assigns nothing yet: everybody is told so, and for what it waits."""
+"""A dispatcher that has just been elected assigns nothing yet: it reports that, and what it waits for."""
 
 import logging
 from collections.abc import AsyncIterator

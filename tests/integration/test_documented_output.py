@@ -1,4 +1,5 @@
-"""Every command of `pulp-tasks` that needs no local stack prints what docs/reference/output.md says. Each is run for real."""
+"""Every command of `pulp-tasks` that needs no local stack prints what docs/reference/output.md says. Each command is
+really run."""
 
 import json
 from collections.abc import Callable

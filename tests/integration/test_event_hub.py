@@ -1,4 +1,4 @@
-"""The hub tails the topic while somebody subscribes, and at no other time; nobody misses anything by it."""
+"""The hub tails the topic while somebody subscribes, and at no other time; so nobody misses anything."""
 
 import asyncio
 import threading
@@ -121,7 +121,7 @@ async def test_many_who_come_at_once_share_one_tail(hub: Hub, log: KafkaLog) -> 
 
 async def test_a_hub_that_closes_while_somebody_comes_leaves_nothing_behind(hub: Hub) -> None:
     reading = asyncio.create_task(read(hub, START, 1))
-    await asyncio.sleep(0)  # it asks for the ends
+    await asyncio.sleep(0)  # it requests the ends
     await hub.close()
     assert await reading == []
 
@@ -133,7 +133,7 @@ async def never() -> str | None:
 async def test_subscribers_of_any_pace_get_everything_once(
     hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So few events are kept that whoever is slow falls behind, and reads the rest from the log."""
+    """So few events are kept that a slow subscriber falls behind, and reads the rest from the log."""
     monkeypatch.setattr(recent_events, "_MOST_EVENTS", 6)
     happened: list[Place] = []
 
@@ -166,7 +166,7 @@ async def test_subscribers_of_any_pace_get_everything_once(
 async def test_what_is_written_beside_a_stream_fits_what_it_yields(
     hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clients that can take nothing for a while are served by their streams again, from where they are."""
+    """Clients that can take nothing for a while are served by their streams again, from where they were."""
     monkeypatch.setattr(recent_events, "_MOST_EVENTS", 6)
     happened: list[Place] = []
 
@@ -213,7 +213,7 @@ async def test_what_is_written_beside_a_stream_fits_what_it_yields(
 
 
 def unframed(chunks: bytes) -> bytes:
-    """What HTTP's chunks hold."""
+    """The contents of HTTP's chunks."""
     found = b""
     while chunks:
         size, _, rest = chunks.partition(b"\r\n")

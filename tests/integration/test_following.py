@@ -1,4 +1,4 @@
-"""Commands that print without end come to one: their reader goes away, or somebody interrupts them."""
+"""Commands that print for ever do end: when their reader goes away, or somebody interrupts them."""
 
 import signal
 import subprocess

@@ -27,7 +27,7 @@ from tests.support.worker_process import WorkerProcess
 
 
 async def set_read_only(database: str, value: str) -> None:
-    """For sessions that begin from now on, and for us as well."""
+    """For sessions that begin from now on, including ours."""
     name = Identifier(str(conninfo_to_dict(database)["dbname"]))
     async with await connect(database, "test") as connection:
         await connection.execute("set default_transaction_read_only = off")
@@ -86,7 +86,7 @@ async def test_every_process_works_with_foreign_settings(
 
 
 async def runs(client: httpx.AsyncClient) -> None:
-    """A task that is submitted now succeeds, once what held the sessions back is over in each of them."""
+    """A task submitted now succeeds, once each session is over what held it back."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             answer = await client.post(f"{V3}/tasks/", json={"operation": "echo"})

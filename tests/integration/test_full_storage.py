@@ -1,4 +1,4 @@
-"""Operations on a full storage: they say where and how much is missing, leave nothing half written, and continue
+"""Operations on full storage: they say where and how much is missing, leave nothing half written, and continue
 later."""
 
 import os
@@ -58,7 +58,7 @@ def told(outcome: OperationOutcome) -> str:
 
 
 def left(stored: Stored) -> list[str]:
-    """What is half done."""
+    """Files that are half written."""
     drafts = [path.name for path in stored.root.rglob("*.new")]
     return [*drafts, *(path.name for path in stored.root.glob("scratch/*"))]
 

@@ -1,4 +1,4 @@
-"""`pulp-tasks rebuild --task`: rows that were damaged become what the events say, while the projection goes on."""
+"""`pulp-tasks rebuild --task`: damaged rows become what the events say, while the projection goes on."""
 
 import asyncio
 import json
@@ -177,7 +177,7 @@ async def test_events_that_had_no_effect_stay_in_the_history(settings: Settings,
 async def test_counts_that_a_processor_made_wrong_on_a_damaged_row_are_right_afterwards(
     settings: Settings, log: KafkaLog
 ) -> None:
-    """The row was final when it was not to be, so the end of the task had no effect."""
+    """The row was final too early, so the end of the task had no effect."""
     late = uuid4()
     attempt_id = uuid4()
     events = [accepted(late), started(late, attempt_id=attempt_id), finished(late, attempt_id=attempt_id)]
@@ -210,7 +210,7 @@ async def test_events_that_arrive_meanwhile_are_neither_lost_nor_counted_twice(
     at = await projector.locate()
 
     async def go_on(*numbers: int) -> None:
-        """Further progress arrives and is projected by the one projector, which remembers the task."""
+        """Further progress arrives, and the projector that remembers the task projects it."""
         events = [progress(late, attempt_id=attempt_id, sequence=number) for number in numbers]
         await append_all(log, [(event, PARTITION) for event in (*events, *life(uuid4()))])
         ends = await log.end_offsets()
@@ -335,7 +335,7 @@ async def test_the_command_shows_heals_and_is_audited(
 
 
 async def test_a_task_with_dead_letters_is_refused(settings: Settings, log: KafkaLog, task_id: UUID) -> None:
-    """Their standing is left out: what follows them depends on when somebody let the task go on."""
+    """Otherwise their standing would be left out: what follows them depends on when somebody let the task go on."""
     fine, parked, discarded = uuid4(), uuid4(), uuid4()
     await append_all(log, [(accepted(each), PARTITION) for each in (fine, parked, discarded)])
     producer = raw_producer.make(settings.kafka)

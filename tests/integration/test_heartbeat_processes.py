@@ -1,4 +1,4 @@
-"""Each process shows by its heartbeat file when it is at work, and heeds SIGTERM at any time, also as process 1."""
+"""Each process shows by its heartbeat file when it is at work, and obeys SIGTERM at any time, even as process 1."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ async def running(
 
 
 def is_up(path: str) -> bool:
-    """Whether a process has written that it is up."""
+    """Whether a process has logged that it is up."""
     try:
         return Beat.read(path).is_up
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The history has a part for each month, created before it is needed, also from a history without parts, and whatever
+"""The history has a part for each month, created before it is needed, even from a history without parts, and whatever
 clocks say."""
 
 from collections.abc import AsyncIterator, Mapping
@@ -58,7 +58,7 @@ async def test_each_event_is_in_the_part_of_its_month(
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each comes as a batch of its own, and then all in one: those between the first and the last get no part."""
+    """Each event comes as its own batch, and then all in one: months between the first and the last get no part."""
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records_of_a_small_batch)
     times = await times_of(connection)
     for offset, time in enumerate(times.values()):
@@ -83,7 +83,7 @@ async def test_each_event_is_in_the_part_of_its_month(
 async def test_a_reader_of_the_rest_stops_nothing(
     projector: Projector, connection: AsyncConnection, database: str
 ) -> None:
-    """The part of a month cannot be made meanwhile. It is made later, with the rows that had to go elsewhere."""
+    """Meanwhile the part of a month cannot be created. It is created later, with the rows that had to go elsewhere."""
     old = datetime(2018, 3, 31, 23, tzinfo=UTC)
     async with await AsyncConnection.connect(database) as reader:
         await reader.execute("select from task_events")
@@ -96,7 +96,7 @@ async def test_a_reader_of_the_rest_stops_nothing(
 
 
 async def test_a_batch_whose_part_is_made_meanwhile_is_written_again(projector: Projector, database: str) -> None:
-    """Postgres refuses a row for the rest whose month has a part by then, as this trigger does once."""
+    """Postgres refuses a row for the rest if its month has a part by then, as this trigger does once."""
     await execute(database, "create sequence tries")
     await execute(
         database,
@@ -170,7 +170,7 @@ def _row(offset: int, time: str) -> Any:
 
 
 async def _undivide(connection: AsyncConnection, generation: int, *, with_indexes: bool) -> None:
-    """The history as releases before had it: one table."""
+    """The history as earlier releases had it: one table."""
     schema = Identifier(f"generation_{generation}")
     definitions = await (
         await connection.execute(
@@ -194,7 +194,7 @@ async def _undivide(connection: AsyncConnection, generation: int, *, with_indexe
 
 
 async def _indexes(connection: AsyncConnection) -> set[str]:
-    """How the indexes of the first generation's history are made."""
+    """The definitions of the indexes of the first generation's history."""
     cursor = await connection.execute(
         "select indexdef from pg_indexes where schemaname = 'generation_1' and tablename = 'task_events'"
     )

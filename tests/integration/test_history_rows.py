@@ -14,7 +14,7 @@ from tests.support.events import TASK, accepted
 from tests.support.projection import rows
 
 ID = UUID("00000000-0000-4000-8000-0000000000ff")
-LAST_MS = 253_402_300_799_000  # 9999-12-31T23:59:59Z: what broker times are clamped to
+LAST_MS = 253_402_300_799_000  # 9999-12-31T23:59:59Z: the limit to which broker times are clamped
 
 
 @pytest.mark.parametrize("most_records", [100, 0], ids=["one statement", "by COPY"])

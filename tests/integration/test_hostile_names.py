@@ -1,4 +1,4 @@
-"""No name that a feed gives becomes a name of ours: whatever it calls things, the storage has the same kinds of files."""
+"""No name that a feed gives becomes a name of ours: whatever names it uses, the storage has the same kinds of files."""
 
 import hashlib
 import re
@@ -56,7 +56,7 @@ TYPES = ["../../../x", "a" * 300, "repomd", "repository.json", "<b>", "Modules",
 
 
 class Answers(dict[str, Any]):
-    """Finds a file whatever way its name was escaped."""
+    """Finds a file however its name is escaped."""
 
     def get(self, path: str, default: Any = None) -> Any:
         path = unquote(path)
@@ -84,7 +84,7 @@ def entry(kind: str, href: str, content: bytes) -> str:
 
 
 def served_at(href: str) -> str:
-    """The path at which a server has it, when the repository is in /."""
+    """Its path on a server whose repository is in /."""
     parts: list[str] = []
     for part in href.split("/"):
         if part == "..":
@@ -113,7 +113,7 @@ def offer(feed: Mirror, folder: Path, names: Mapping[str, str], *more: tuple[str
 
 
 def check(stored: Stored, tmp_path: Path, pattern: "re.Pattern[str]" = OURS) -> None:
-    """Every file is one of ours, and nothing is anywhere else."""
+    """Every file has one of our names, and nothing is anywhere else."""
     files = [
         str(path.relative_to(stored.root)) for path in stored.root.rglob("*") if not path.is_dir() or path.is_symlink()
     ]
@@ -134,7 +134,7 @@ def well(outcome: OperationOutcome) -> Any:
 
 
 async def published(stored: Stored, tmp_path: Path) -> int:
-    """Publish with our metadata and with the feed's; how many packages there are."""
+    """Publish with our metadata and with the feed's; returns how many packages there are."""
     packages: int = well(await stored.run(publish, repo_id="zoo"))["packages"]
     check(stored, tmp_path, re.compile(f"{OURS.pattern}|{PUBLISHED.pattern}"))
     mirrored = await stored.run(publish, repo_id="zoo", metadata="mirror")

@@ -1,4 +1,4 @@
-"""Repositories that mean harm: each ends its task with a code and words, and none of its text is in them."""
+"""Malicious repositories: each ends its task with a code and a message that repeats none of its text."""
 
 import bz2
 import gzip
@@ -52,7 +52,7 @@ def url(folder: Path) -> Iterator[str]:
 
 
 async def refused(runner: Runner, url: str) -> OperationError:
-    """How the sync fails; nothing of it stays, and no fetched text is repeated."""
+    """The error of the sync; nothing of the sync stays, and the error repeats no fetched text."""
     with pytest.raises(OperationError) as raised:
         await runner.run(sync, repo_id="zoo", feed=url)
     assert not (runner.storage / "repositories").exists()
@@ -63,7 +63,7 @@ async def refused(runner: Runner, url: str) -> OperationError:
 
 
 def bad_repomds() -> dict[str, tuple[bytes | Change, str]]:
-    """What repomd.xml is, or how it is changed, and the words of the error."""
+    """The contents of repomd.xml, or how it is changed, and the words of the error."""
     deep = b"<a>" * 5000 + b"</a>" * 5000
     data = f'<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">{SECRET}'
     return {

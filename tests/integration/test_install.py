@@ -1,4 +1,4 @@
-"""A fresh database is set up once, by the first process that comes."""
+"""A fresh database is set up once, by the first process that starts."""
 
 import asyncio
 from uuid import UUID
@@ -143,7 +143,7 @@ async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> set[
 
 
 async def _definitions(connection: psycopg.AsyncConnection, generation: int) -> set[str]:
-    """How the indexes of its tasks are made."""
+    """The definitions of the indexes of its tasks."""
     cursor = await connection.execute(
         "select indexdef::text from pg_indexes where schemaname = %s and tablename = 'tasks'", [schema_of(generation)]
     )

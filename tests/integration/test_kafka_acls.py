@@ -65,7 +65,7 @@ def broker() -> Iterator[SecuredKafka]:
 
 
 def settle(broker: SecuredKafka, rules: set[Acl]) -> None:
-    """Returns when the broker's authorizer has these rules and no others."""
+    """Wait until the broker's authorizer has exactly these rules."""
     connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
     things = [(rule.resource, rule.name) for rule in RULES]
     ends = time.monotonic() + LIMIT_S
@@ -108,7 +108,7 @@ async def join_group(servers: Kafka) -> None:
     try:
         await consumer.start()
         async with asyncio.timeout(LIMIT_S):
-            while not consumer.assignment():  # noqa: ASYNC110  # aiokafka tells it to nobody
+            while not consumer.assignment():  # noqa: ASYNC110  # aiokafka announces it to nobody
                 await asyncio.sleep(0.02)
     except GroupAuthorizationFailedError as error:
         raise LogRefused(str(error)) from error
@@ -130,7 +130,7 @@ def check_settings(topic: str) -> Attempt:
 
 
 def create(topic: str) -> Attempt:
-    """Creating one topic of an installation; the others are there."""
+    """Creating one topic of an installation; the others exist."""
 
     async def attempt(servers: Kafka) -> None:
         await asyncio.to_thread(admin.describe, servers, topic, rights=[AclOperation.CREATE])
@@ -408,7 +408,7 @@ def login(way: str, broker: SecuredKafka, endpoint: str) -> tuple[str, dict[str,
 async def test_each_kind_of_login_works_in_both_clients(way: str, broker: SecuredKafka, endpoint: str) -> None:
     user, env = login(way, broker, endpoint)
     servers = kafka(env)
-    with pytest.raises(LogRefused, match="lacks a right"):  # it is known, and may do nothing
+    with pytest.raises(LogRefused, match="lacks a right"):  # the user is known, and may do nothing
         await read_events(servers)
     rules = {Acl(f"User:{user}", "topic", TOPICS.events, operation) for operation in ("Read", "Write")}
     connection = admin.connect(Kafka(broker.bootstrap, broker.operator))

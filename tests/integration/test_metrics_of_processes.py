@@ -43,19 +43,19 @@ class Measured:
         return str(answer.json()["task"].rstrip("/").rpartition("/")[2])
 
     async def until(self, task_id: str, *states: str) -> None:
-        """Returns when the task is in one of the states."""
+        """Wait until the task is in one of the states."""
         async with asyncio.timeout(LIMIT_S):
             while await self._state(task_id) not in states:  # noqa: ASYNC110  # nothing announces it
                 await asyncio.sleep(0.05)
 
     async def _state(self, task_id: str) -> str | None:
-        """None while the task is not projected yet, which the API tells by a header."""
+        """None while the task is not projected yet, which a header says."""
         answer = await self.client.get(f"{V3}/tasks/{task_id}/")
         assert answer.status_code == 200 or "pulp-lag" in answer.headers, answer.text
         return cast(str, answer.json()["state"]) if answer.status_code == 200 else None
 
     async def queue(self) -> dict[str, Any]:
-        """The queue as the API tells it."""
+        """The queue, according to the API."""
         answer = await self.client.get(f"{V3}/queues/?name=default")
         return cast(dict[str, Any], answer.json()["results"][0])
 
@@ -162,7 +162,7 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
         await measured.client.patch(f"{V3}/tasks/{task_id}/", json={"state": "canceled"})
         await measured.until(task_id, "canceled")
     processor = await measured.scrape("processor")
-    assert processor.value("pulp_tasks_append_seconds_count", type="finished") >= 1  # the reactor ends what only waits
+    assert processor.value("pulp_tasks_append_seconds_count", type="finished") >= 1  # the reactor ends a waiting task
     failures = processor.values("pulp_tasks_append_failures_total", "type")
     assert {"attempt-failed", "accepted", "schedule.due", "subscription.parked"} <= failures.keys()
     assert set(failures.values()) == {0}

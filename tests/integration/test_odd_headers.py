@@ -1,4 +1,4 @@
-"""A record that client libraries choke on: the name of a header is not UTF-8. It stops nothing."""
+"""A record that client libraries choke on, since the name of a header is not UTF-8, stops nothing."""
 
 import asyncio
 from pathlib import Path

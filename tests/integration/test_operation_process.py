@@ -71,7 +71,7 @@ def is_file(path: str) -> bool:
 
 
 def printed(caplog: pytest.LogCaptureFixture, run: Plain) -> list[str]:
-    """What the log has of the operation's output."""
+    """The operation's output in the log."""
     records = [record for record in caplog.records if record.name == "pulp.operation"]
     assert {vars(record)["task_id"] for record in records} <= {run.claim.task_id}
     return [record.getMessage() for record in records]

@@ -36,5 +36,5 @@ async def test_the_origins_of_all_tasks(backend: Backend, database: str, topics:
 
 
 def sorted_resources(origin: Origin) -> tuple[object, ...]:
-    """The read model has the exclusive resources first; no filter looks at the order."""
+    """The read model has the exclusive resources first; no filter depends on the order."""
     return origin.operation, sorted(origin.resources), origin.actor, origin.group_id

@@ -78,7 +78,7 @@ def cut(random: Random, log: Sequence[Record]) -> list[list[Record]]:
 
 
 async def project_all(database: str, batches: Sequence[Sequence[Record]]) -> None:
-    """Each batch by a projector of its own, so that nothing is known from before."""
+    """Project each batch with a new projector, so that nothing is remembered."""
     for batch in batches:
         projector = Projector(database, 0)
         await projector.locate()
@@ -87,8 +87,8 @@ async def project_all(database: str, batches: Sequence[Sequence[Record]]) -> Non
 
 
 async def acts_on_all(database: str, random: Random, log: list[Record]) -> list[Record]:
-    """The events that let each parked task go on: records that a later release understands are retried, the rest
-    discarded."""
+    """The events that let each parked task go on: retries of records that a later release understands, discards of the
+    rest."""
     found = await rows(database, "dead_letters")
     acts: list[Record] = []
     for letter in found:
@@ -147,12 +147,12 @@ async def test_batches_that_are_folded_ahead_know_what_was_parked(
 
 
 def list_of(batch: list[Record]) -> list[Record]:
-    """The very list, as the projector wants it."""
+    """The list itself, as the projector expects it."""
     return batch
 
 
 def guesses(random: Random, log: Sequence[Record]) -> list[Record]:
-    """Acts on records of the log, whether these park anything or not."""
+    """Acts on records of the log, whether or not these park anything."""
     found = []
     for each in random.sample(list(log), 25):
         event = unparked(UUID((each.key or b"").decode()), offset=each.offset, action=random.choice(list(Unparking)))
@@ -357,7 +357,7 @@ async def test_a_processor_stops_with_65_rather_than_park_more(
     assert [row["standing"] for row in await rows(database, "dead_letters")] == ["parks"]
 
 
-# Who works with tasks.
+# Whoever works with tasks.
 
 
 async def test_a_parked_task_is_not_assigned_and_holds_nobody_back_until_it_goes_on(database: str) -> None:
@@ -434,7 +434,7 @@ async def test_readers_see_the_task_as_it_was_and_are_told_why_it_is_parked(api:
 
 
 async def test_queues_and_lines_leave_a_parked_task_aside(api: ApiSite) -> None:
-    """It is not runnable, so nobody starts a worker for it, and holds back nobody."""
+    """It is not runnable, so nobody starts a worker for it; and it holds nobody back."""
     zoo = Resource("repository", "zoo")
     first = await api.task(resources=(zoo,))
     api.log.next_at(START_MS + 3_600_000)

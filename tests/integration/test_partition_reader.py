@@ -1,4 +1,4 @@
-"""Reading one partition for a rebuild: as `Reader` reads it, by another client, or in part from an archive."""
+"""Reading one partition for a rebuild: as `Reader` reads it, with another client, or partly from an archive."""
 
 import asyncio
 import gc
@@ -30,8 +30,8 @@ HEADERS: list[Headers] = [(("a", b"1"),), (("a", b"1"),), (("a", b"2"), ("b", No
 
 
 def produce(kafka: str, topic: str, values: list[bytes], *, compression: str = "lz4") -> None:
-    """Write the values to partition 1, with several headers in turns."""
-    # Idempotent, so that a request that is repeated stays in its place.
+    """Write the values to partition 1, with several headers in turn."""
+    # Idempotent, so that a repeated request stays in its place.
     producer = Producer(client_settings(kafka, enable_idempotence=True, acks="all", compression_type=compression))
     for number, value in enumerate(values):
         producer.produce(topic, value, b"key", 1, headers=list(HEADERS[number % len(HEADERS)]))
@@ -44,7 +44,7 @@ Opened = Callable[[str, str, int], Awaitable[PartitionReader | LogReader]]
 
 @pytest.fixture(params=["Kafka", "an archive, and then Kafka", "an archive alone"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    """What is archived is deleted from Kafka: half of the log, or all of it."""
+    """Archived records are deleted from Kafka: half of the log, or all of it."""
 
     async def from_kafka(kafka: str, topic: str, start: int) -> PartitionReader:
         return PartitionReader(kafka, topic, 1, start)
@@ -193,7 +193,8 @@ async def test_who_waits_for_an_answer_can_be_cancelled_and_leaves_nothing_open(
 
 
 async def _hand_on(kafka: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Stand for a broker, as long as the client wants it: it learns the broker's own address on the way."""
+    """Stand in for a broker for as long as the client needs it: the client learns the broker's real address this
+    way."""
     host, _, port = kafka.split(",")[0].rpartition(":")
     broker_reader, broker_writer = await asyncio.open_connection(host, int(port))
 

@@ -1,4 +1,4 @@
-"""What `pulp-admin` tells of months that were dropped from the history: an export that is killed, lists, diffs, bundles."""
+"""`pulp-admin` and months that were dropped from the history: an export that is killed, lists, diffs, bundles."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ LIMIT_S: Final = 120
 
 
 class Told:
-    """The events of the tasks, each with its partition and time, in the order of the log."""
+    """The tasks' events, each with its partition and time, in log order."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -134,7 +134,7 @@ class Admin:
 
 
 async def answers(admin: Admin, told: Told) -> dict[str, Any]:
-    """What a support engineer asks of the past, through `pulp-admin`."""
+    """What a support engineer requests about the past, through `pulp-admin`."""
     found: dict[str, Any] = {}
     moments = {
         "before the first task had ended": told.then - timedelta(hours=1) + timedelta(milliseconds=1),
@@ -184,7 +184,7 @@ async def test_all_that_was_told_is_told_from_the_archive(
 
 
 async def drop_old_months(settings: Settings, told: Told) -> int:
-    """Detach the months before this one; how many events are gone from Postgres."""
+    """Detach the months before this one; returns how many events are gone from Postgres."""
     everything = len(told.events)
     first = told.now.replace(day=1, hour=0, minute=0, second=0)
     assert (await history.detach(settings, first, drops=True)).dropped

@@ -1,4 +1,5 @@
-"""Personal arguments at the API and in Postgres: who reads what before and after an erasure, and which events it is."""
+"""Personal arguments at the API and in Postgres: who can read what before and after an erasure, and which events it
+adds."""
 
 import json
 import signal
@@ -174,14 +175,14 @@ async def test_two_tasks_of_a_person_share_a_key_and_two_persons_none(api: Site)
     await api.until(third, "waiting")
     assert (await shown(api, third))[1] == ALL
     assert [each["key_id"] for each in await find(api)] == [keys[0]]
-    again = await invite(api)  # the person comes back
+    again = await invite(api)  # the person returns
     await api.until(again, "waiting")
     assert (await shown(api, again))[1] == ALL
     assert [each["erased_at"] is None for each in await find(api)] == [True, False]
 
 
 async def test_names_that_look_the_same_are_found_and_erased_together(api: Site) -> None:
-    """The accent with its letter, and apart: an erasure of one left the data under the other."""
+    """The accent composed and decomposed: an erasure of one left the data under the other."""
     composed, apart = "Zo\u00eb", "Zoe\u0308"
     keys = [
         json.loads(bytes(accepted_of(api, await invite(api, person=name)).arguments))["email"]["key"]
@@ -382,7 +383,7 @@ asyncio.run(Subjects(opened, tell).erase(UUID(key_id), Erasure("user:admin", "re
 
 
 def killed(*arguments: str) -> int:
-    """The exit status of a process that erases and does not live to note that it was told."""
+    """The exit status of an erasure whose process is killed around its append to the audit."""
     return subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False).returncode
 
 
@@ -394,7 +395,7 @@ async def test_killed_around_the_append_it_is_erased_and_told_as_one_event(
     await api.until(task_id, "waiting")
     [subject] = await find(api)
     assert killed(backend.kafka, topics.audit, api.database, subject["key_id"], when) == -signal.SIGKILL
-    assert (await shown(api, task_id))[0] == NONE  # whatever comes then
+    assert (await shown(api, task_id))[0] == NONE  # whatever happens then
     [left] = await find(api)
     assert (left["told"], left["reason"]) == (False, "request 4711")
     for _ in range(2):  # two processes, one after the other

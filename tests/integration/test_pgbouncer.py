@@ -63,7 +63,7 @@ async def test_a_pooler_that_lends_connections_between_transactions_is_refused(
             refused = Installation(kafka=backend.kafka, postgres=through, topics=topics, startup_timeout_s=30)
             with pytest.raises(PreconditionFailed, match="pool_mode = session"):
                 await prepare(refused)
-        async with await connect(database, "test") as connection:  # and nothing was made
+        async with await connect(database, "test") as connection:  # and nothing was created
             cursor = await connection.execute("select count(*) from pg_tables where schemaname = 'public'")
             assert await cursor.fetchall() == [(0,)]
 
@@ -71,7 +71,7 @@ async def test_a_pooler_that_lends_connections_between_transactions_is_refused(
 async def test_a_pooler_is_refused_even_if_another_client_has_the_first_connection_meanwhile(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where many workers start together: the second client cannot get the connection that the first one had."""
+    """For example, many workers start together: the second client cannot get the connection that the first one had."""
     async with (
         pgbouncer(database, pool_mode="transaction", default_pool_size=9) as through,
         await connect(through, "test") as connection,
@@ -96,7 +96,7 @@ async def test_neither_session_mode_nor_postgres_itself_is_refused(database: str
 
 
 async def test_a_pooler_without_another_connection_to_postgres_is_taken_for_what_it_is(database: str) -> None:
-    """It cannot lend the only one that it has: the second client waits."""
+    """The pooler cannot lend its only connection, so the second client waits."""
     async with (
         pgbouncer(database, pool_mode="session", default_pool_size=1) as through,
         await connect(through, "test") as connection,
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_connection_of_the_pooler_is_told_so(database: str
         async with await connect(through, "test"):
             with pytest.raises(psycopg.OperationalError, match="a pooler has no connection to Postgres left"):
                 await connect(through, "test", connect_timeout_s=1)
-        await (await connect(through, "test")).close()  # the wait has left nothing behind
+        await (await connect(through, "test")).close()  # the wait leaves nothing behind
 
 
 async def test_connections_of_workers_are_counted_behind_a_pooler_too(database: str, pooled: str) -> None:

@@ -1,4 +1,4 @@
-"""How far the projection is, as its readers hear it from Postgres."""
+"""How far the projection is, as its readers learn it from Postgres."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,8 @@ async def positions(relay: PostgresRelay) -> AsyncIterator[Positions]:
 async def test_an_answer_that_is_older_than_what_was_heard_meanwhile_takes_nothing_back(
     database: str, relay: PostgresRelay, positions: Positions
 ) -> None:
-    # Postgres answers the next look at the positions, and only then a batch is committed: the client gets both at once.
+    # Postgres answers the next query of the positions, and only then is a batch committed: the client gets both
+    # together.
     relay.keep_until(b"pulp_positions")
     await relay.keeps.wait()
     async with await psycopg.AsyncConnection.connect(database) as processor:

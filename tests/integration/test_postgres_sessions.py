@@ -60,7 +60,7 @@ KEEP_ALIVE = {
 
 
 async def test_every_connection_notices_that_the_other_machine_is_gone(database: str) -> None:
-    """One that only listens, as a worker's does, as well: all of them are made in these three ways."""
+    """Even one that only listens, like a worker's: all of them are opened in these three ways."""
     wanted = {name: value for name, (_, _, value) in KEEP_ALIVE.items()}
     async with await connect(database, "test") as listening:
         await listening.execute("listen pulp_dispatch")

@@ -1,4 +1,4 @@
-"""Postgres over TLS, by the settings of a process: who answers is checked, and so may be who asks."""
+"""Postgres over TLS, by the settings of a process: the server is checked, and so may be the client."""
 
 import ssl
 from pathlib import Path

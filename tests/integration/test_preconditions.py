@@ -32,7 +32,7 @@ AWAY = "host=127.0.0.1 port=1 user=nobody dbname=none"
 
 @asynccontextmanager
 async def new_database(backend: Backend, options: str = "") -> AsyncIterator[str]:
-    """An empty database of the test's own; `options` are those of `create database`."""
+    """An empty database for this test only; `options` are those of `create database`."""
     name = f"test_{uuid4().hex[:12]}"
     async with await connect(backend.postgres, "test") as server:
         await server.execute(SQL("create database {} ").format(Identifier(name)) + SQL(options))
@@ -120,7 +120,7 @@ async def test_tables_that_search_path_has_put_elsewhere_are_not_made_again(back
 async def test_a_database_that_takes_no_writes_is_read(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
-    """The API starts and answers: nothing is missing in the database, so nothing is written to it."""
+    """The API starts and answers: nothing is missing in the database, so it writes nothing there."""
     await prepare(of(backend, database, topics))
     name = str(conninfo_to_dict(database)["dbname"])
     async with await connect(database, "test") as connection:
@@ -230,7 +230,7 @@ async def test_a_look_finds_that_postgres_has_restarted(
 
 
 async def test_a_clock_that_is_off_is_told(backend: Backend, database: str, topics: Topics) -> None:
-    """The clocks agree here, so the place says that none may be off by less than what cannot be."""
+    """The real clocks agree, so the test notes a broker's clock that is far ahead."""
     place = Place(kafka=None, postgres=database, topics=topics)
     assert not [each for each in (await look(place)).findings if each.check.startswith("clock-")]
     place.broker_clock.note(1000.0, 2000.0, 1001.0)

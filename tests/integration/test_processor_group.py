@@ -27,7 +27,7 @@ from tests.support.projection import append_all, rows, settings_of, stories
 async def test_it_joins_again_after_an_answer_that_nobody_expects(
     backend: Backend, database: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer of a coordinator that has lost the other brokers: UNKNOWN_SERVER_ERROR to SyncGroup."""
+    """A coordinator that has lost the other brokers answers SyncGroup with UNKNOWN_SERVER_ERROR."""
     send = CoordinatorGroupRebalance._send_sync_group_request  # aiokafka has no other way to the answer
     left = [KafkaError("UnknownError()"), KafkaError("UnknownError()")]
 
@@ -55,7 +55,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def members(kafka: Servers, group: str) -> list[str]:
-    """The names of the members, by Kafka."""
+    """The names of the members, from Kafka."""
     client = AIOKafkaAdminClient(**aiokafka_settings(kafka))
     try:
         await client.start()

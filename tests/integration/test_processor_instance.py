@@ -43,7 +43,7 @@ async def test_one_holder_a_name(database: str) -> None:
             async with held(database, "a"):
                 pass
         assert caught.value.instance == "a"
-    async with held(database, "a", patience_s=LIMIT_S):  # Postgres notices a while later that a session has ended
+    async with held(database, "a", patience_s=LIMIT_S):  # Postgres notices only later that a session has ended
         pass
 
 
@@ -95,7 +95,7 @@ async def test_postgres_away(relay: PostgresRelay) -> None:
 
 
 async def locks(database: str) -> int:
-    """How many instance ids are held."""
+    """How many instance ids are locked."""
     ((number,),) = await execute(
         database,
         "select count(*) from pg_locks l join pg_database d on d.oid = l.database"

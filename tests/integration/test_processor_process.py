@@ -1,4 +1,5 @@
-"""The processor as a process: stopped, killed, started again, several at once; nothing is lost and nothing twice."""
+"""The processor as a process: stopped, killed, started again, several at the same time; nothing is lost or projected
+twice."""
 
 import asyncio
 import os
@@ -35,12 +36,12 @@ async def test_it_projects_and_stops_when_asked(site: Installation) -> None:
     ends = await site.happens()
     await site.reached(ends)
     assert await processor.stopped() == 0
-    assert list(processor.folder.iterdir()) == []  # Faust would make folders for its tables
+    assert list(processor.folder.iterdir()) == []  # Faust would create folders for its tables
     await site.rows_are_right(ends)
 
 
 async def test_killed_in_the_middle_and_started_again(site: Installation) -> None:
-    small = {"PULP_BATCH_RECORDS": "20"}  # so that the process is often within a batch
+    small = {"PULP_BATCH_RECORDS": "20"}  # so that the process is often in the middle of a batch
     for wanted in (300, 1500):
         async with site.growing():
             processor = site.start("a", **small)
@@ -61,7 +62,7 @@ async def test_stopped_in_the_middle_and_started_again(site: Installation) -> No
         assert await processor.stopped() == 0
     at, ends = await site.positions(), site.ends()
     assert at[0] < ends[0]
-    await site.rows_are_right(at)  # it has finished what it had begun
+    await site.rows_are_right(at)  # it has finished what it began
     processor = site.start("a")
     await site.reached(ends)
     assert await processor.stopped() == 0
@@ -79,12 +80,12 @@ async def test_offsets_of_the_consumer_group_decide_nothing(site: Installation, 
     processor = site.start()
     await site.reached(ends)
     assert await processor.stopped() == 0
-    assert group_offsets(site) == await site.positions()  # told, for tools that show lag
+    assert group_offsets(site) == await site.positions()  # committed to Kafka, for tools that show lag
     await site.rows_are_right(ends)
 
 
 async def submitted(site: Installation) -> dict[int, int]:
-    """Tasks that wait, in every partition, so that a reactor has nothing to add; where the log ends then."""
+    """Submit tasks that wait, in every partition, so that a reactor has nothing to add; returns the ends of the log."""
     events = [accepted(new_id()) for _ in range(5 * PARTITIONS)]
     return await site.append(
         *(RawRecord(key_of(each.task_id), encode(each), (), at % PARTITIONS) for at, each in enumerate(events))
@@ -134,7 +135,7 @@ async def test_a_tail_that_a_failover_has_lost_is_projected_again_though_nothing
     await execute(site.database, "do $$ begin " + "; ".join(taking_over) + "; end $$")
     assert sum((await site.positions()).values()) < sum(ends.values())
     await site.reached(ends)
-    assert site.ends() == ends  # nobody has said anything
+    assert site.ends() == ends  # nobody has appended anything
     assert await processor.stopped() == 0
     await site.rows_are_right(ends)
 

@@ -42,7 +42,7 @@ async def test_an_instance_id_in_use(site: Installation) -> None:
     assert "PULP_PROCESSOR_INSTANCE" in words
     assert first.is_running()
     first.kill()
-    await site.start("a").up()  # a dead holder holds nothing
+    await site.start("a").up()  # a dead process holds nothing
 
 
 async def test_a_topic_with_another_partition_count(site: Installation) -> None:
@@ -74,7 +74,7 @@ async def test_a_topic_made_anew_under_a_running_processor(site: Installation) -
 
 
 async def made_again(site: Installation) -> None:
-    """Returns when the topic could be made: its deletion goes on after it was confirmed."""
+    """Wait until the topic can be created: its deletion goes on after it is confirmed."""
     async with asyncio.timeout(30):
         while site.topics.events not in await asyncio.to_thread(_create, site):  # noqa: ASYNC110  # Kafka tells nobody
             await asyncio.sleep(0.1)

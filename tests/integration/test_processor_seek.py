@@ -21,7 +21,7 @@ def settings(backend: Backend, database: str, topics: Topics) -> Settings:
 
 
 def commit(settings: Settings, offset: int) -> None:
-    """Make the group's offsets say something, as a tool or an older release may have."""
+    """Set the group's offsets, as a tool or an older release may have done."""
     consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": group_of(settings)})
     topic = settings.topics.events
     consumer.commit(
@@ -35,7 +35,7 @@ async def test_it_reads_from_the_positions_in_postgres(settings: Settings, group
     log = KafkaLog(settings.kafka, settings.topics.events, PARTITIONS)
     await log.start()
     await append_all(log, stories(1, PARTITIONS, tasks=5, length=30))
-    await project(settings, await log.end_offsets())  # by somebody before
+    await project(settings, await log.end_offsets())  # by somebody earlier
     await append_all(log, stories(2, PARTITIONS, tasks=5, length=30))
     ends = await log.end_offsets()
     await log.close()

@@ -1,4 +1,4 @@
-"""The settings that put a confirmed event into the log, once and in its place. The mutation test runs it."""
+"""The settings that ensure that a confirmed event is in the log, once and in its place. The mutation test runs it."""
 
 import asyncio
 from uuid import uuid4
@@ -42,4 +42,4 @@ async def test_an_append_waits_for_all_replicas_in_sync(backend: Backend, topics
             await log.append(accepted(), 1)
         finally:
             await log.close()
-    assert relay.acks == {-1}  # what fewer have confirmed may be gone with the leader
+    assert relay.acks == {-1}  # what fewer have confirmed may be lost with the leader

@@ -1,4 +1,5 @@
-"""A batch that is folded while the one before it is written: what happens in between, and that there is one fold."""
+"""A batch that is folded while the one before it is written: what happens in between, and that there is only one
+fold."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +32,7 @@ def all_batches_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How often a fold of a batch was begun, by the batch's first offset."""
+    """How often a fold of a batch began, by the batch's first offset."""
     begun: Counter[int] = Counter()
 
     def counted(records: list[Record], *args: Any, **kwargs: Any) -> BatchFold:
@@ -65,7 +66,7 @@ async def test_another_processor_writes_the_batch_that_was_begun(projector: Proj
     await other.close()
     with pytest.raises(FenceLost):
         await projector.project(SECOND, lambda: THIRD)
-    assert asyncio.all_tasks() == {asyncio.current_task()}  # nothing goes on making the third
+    assert asyncio.all_tasks() == {asyncio.current_task()}  # nothing goes on folding the third
     assert await projector.locate() == 90
     await projector.project(THIRD)
     await rows_are_what_records_say(database, {0: LOG})

@@ -1,4 +1,4 @@
-"""A task that a small batch creates is not looked up first; if it already exists, its row stays as it was."""
+"""A task that a small batch creates is not looked up first; if it already exists, its row stays the same."""
 
 from collections.abc import Collection
 from uuid import UUID

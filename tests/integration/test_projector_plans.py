@@ -24,7 +24,7 @@ async def test_a_batch_does_not_read_all_tasks_to_change_some(
     await projector.locate()
     await projector.project(records([accepted(task_id) for task_id in ids]))
     await projector.project(records([started(task_id) for task_id in ids[:FEW]], start=MANY))
-    await projector.close()  # a connection reports what it has read when it ends
+    await projector.close()  # a connection reports its reads when it ends
     counted = "select n_tup_upd, seq_tup_read from pg_stat_user_tables where relname = 'tasks'"
     async with asyncio.timeout(30):
         while (found := await execute(database, counted))[0][0] < FEW:  # noqa: ASYNC110  # it cannot be waited for

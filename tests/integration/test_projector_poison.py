@@ -21,7 +21,7 @@ SOUND = [accepted(TASK), started(TASK), progress(TASK, sequence=1), finished(TAS
 
 
 def changed(**fields: object) -> bytes:
-    """A sound `started`, but for these fields."""
+    """A sound `started`, except for these fields."""
     return json.dumps({**STARTED, **fields}).encode()
 
 

@@ -1,4 +1,4 @@
-"""Projectors side by side: on one partition, on several, under any split into batches."""
+"""Concurrent projectors: on one partition, on several, with any split into batches."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from tests.support.truth import rows_are_what_records_say
 
 
 class Projectors:
-    """Makes projectors of one database; closes them."""
+    """Creates projectors on one database, and closes them."""
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -42,7 +42,7 @@ class Projectors:
 
 @pytest.fixture(autouse=True, params=[0, 100], ids=["copied", "one-statement"])
 def most_records_of_a_small_batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are two ways to write a batch: everything here holds for both."""
+    """There are two ways to write a batch; everything here holds for both."""
     monkeypatch.setattr(small_batch, "MOST_RECORDS", request.param)
 
 
@@ -78,7 +78,7 @@ async def test_who_comes_late_changes_nothing(projectors: Projectors, database: 
     await first.project(log)
     before = [await rows(database, table) for table in ("tasks", "task_events", "dead_letters", "positions")]
     with pytest.raises(FenceLost):
-        await second.project(log)  # it believes to be at 0
+        await second.project(log)  # it believes that it is at 0
     assert await second.locate() == len(log)
     for again in (log, log[10:20], log[:1], log[-1:]):
         assert await second.project(again) == len(log)
@@ -150,7 +150,7 @@ async def test_any_split_gives_the_rows_of_one_event_at_a_time(
     )
     await execute(database, "update generation_1.positions set next_offset = 0")
     batches = [log[start:end] for start, end in pairwise([0, *sorted(cuts), len(log)])]
-    for start, end in again:  # something comes twice, early, or too far on
+    for start, end in again:  # a record comes twice, too early or too late
         batches.insert(start % (len(batches) + 1), log[min(start, end) : max(start, end)])
     projector = Projector(database, 0)
     await projector.locate()

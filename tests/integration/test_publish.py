@@ -45,7 +45,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def opened(content: bytes) -> bytes:
-    """What is packed in the content, if anything is."""
+    """The unpacked content."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.decompress(content)
     return zstd.decompress(content) if content.startswith(ZSTD) else content
@@ -352,7 +352,7 @@ async def test_readers_of_the_last_generations_find_their_files(
     assert list(read(published(runner))) == ["ant"]
     add_version(runner, "zoo", packages[1:2])
     await runner.run(publish, repo_id="zoo")
-    left = {name for name in first if "updateinfo" not in name}  # which is the same in all versions
+    left = {name for name in first if "updateinfo" not in name}  # it is the same in all versions
     assert not left & set(repodata(published(runner)))
     assert sorted(path.name for path in (published(runner) / "Packages").iterdir()) == ["ant.rpm", "bee.rpm"]
 

@@ -1,4 +1,5 @@
-"""Publications that are signed by a key of the worker's, and those that keep the metadata and signature of the feed."""
+"""Publications that are signed with a key of the worker, and publications that keep the feed's metadata and
+signature."""
 
 import gzip
 import hashlib
@@ -46,7 +47,7 @@ def gpg(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of GnuPG's with a key; its path is short, as it holds the socket of the agent."""
+    """GnuPG's home folder with a key; its path is short, because it holds the agent's socket."""
     folder = Path(tempfile.mkdtemp(prefix="gpg-"))
     made = gpg(folder, "--passphrase", "", "--quick-gen-key", KEY, "ed25519", "sign", "never")
     assert made.returncode == 0, made.stderr

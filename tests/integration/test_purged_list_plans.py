@@ -64,7 +64,7 @@ async def connection(database: str) -> Any:
 
 
 async def read(connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]) -> int:
-    """How many rows of tasks, and of their resources, the statement reads, also of indexes alone."""
+    """How many rows of tasks, and of their resources, the statement reads, including those of indexes alone."""
     cursor = psycopg.AsyncClientCursor(connection)
     await cursor.execute("explain (analyze, format json) " + statement, values)
     [(plan,)] = await cursor.fetchall()
@@ -78,7 +78,7 @@ async def read(connection: AsyncConnection, statement: LiteralString, values: Ma
 
 
 async def page(connection: AsyncConnection, conditions: Sequence[Condition], order: LiteralString = NEWEST) -> int:
-    """How many rows a page of a hundred reads, its count included where counters do not have it."""
+    """How many rows a page of a hundred reads, including its count unless counters have it."""
     reading = reading_of(conditions, order)
     way: LiteralString = "counters" if pages._have_counters(conditions) else "up_to"
     text = pages._statement("page", reading, bounded.behind(reading, 0), way, 100, bounded.EVERYTHING)
@@ -148,7 +148,7 @@ EVERY: Final[Mapping[str, list[Condition]]] = {
 async def pages_of(
     connection: AsyncConnection, filters: Mapping[str, list[Condition]], kind: Condition
 ) -> dict[str, int]:
-    """What `page` says of each filter."""
+    """The result of `page` for each filter."""
     return {name: await page(connection, [*conditions, kind]) for name, conditions in filters.items()}
 
 

@@ -1,4 +1,4 @@
-"""A queue must be known, and a task that no worker can run stops others only for a time."""
+"""A queue must be known, and a task that no worker can run holds others back only for a time."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -57,7 +57,7 @@ async def test_an_operation_that_no_worker_of_the_queue_offers_is_refused(api: S
         "no worker that serves queue 'default' offers operation 'remove-orphans', so the task could not run; it is"
         " offered in: night."
     )
-    await add_worker(api.database, "remove-orphans", name="w3", queues=["default"])  # it counts at once
+    await add_worker(api.database, "remove-orphans", name="w3", queues=["default"])  # it counts immediately
     assert (await submit(api)).status_code == 202
 
 
@@ -82,7 +82,7 @@ def row(*, queue: str = "default", operation: str = "sync", depends_on: tuple[in
 
 
 async def assigned(connection: AsyncConnection, unserved_s: float) -> list[UUID]:
-    """What is assigned now; each slot has one task here."""
+    """The tasks that are assigned now; here each slot has one task."""
     return [task_id for [task_id] in await assigned_now(connection, unserved_s=unserved_s)]
 
 
@@ -127,7 +127,7 @@ async def test_what_waits_in_vain_for_another_task_stops_nobody_either(
     assert of_held.is_passed_over
     assert await assigned(connection, BRIEF) == [behind.task_id]
     await release(connection)
-    # Its dependency could run again, so it is before the other again.
+    # Its dependency could run again, so it is ahead of the other one again.
     await add_worker(database, "sync", name="w2", queues=["typo"])
     assert await assigned(connection, BRIEF) == [root.task_id]
     told = await facts_of(connection, behind.task_id, unserved_s=BRIEF)

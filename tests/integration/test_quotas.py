@@ -1,4 +1,4 @@
-"""Quotas: what a user may use, over one API and over two, and how it is refused."""
+"""Quotas: what a user may use, through one API and through two, and how more is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def jo(api: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def limit(api: Site, text: str) -> None:
-    """It takes effect from the next look on; here the API's cache is cleared."""
+    """It takes effect when the API next reads quotas; here its cache is cleared."""
     async with api.connect() as connection:
         await quota_store.set_quota(connection, "jo", text)
 
@@ -87,7 +87,7 @@ async def test_what_a_quota_never_allows_is_forbidden(api: Site, jo: httpx.Async
         answer = await submit(jo, **body)
         assert (answer.status_code, words in answer.json()["detail"]) == (403, True), answer.text
     assert (await submit(api.client, priority=1000)).status_code == 202
-    # To run a task again with the priority that an admin gave it needs the same right.
+    # Running a task again with the priority that an admin gave it requires the same right.
     first = await api.task("remove-orphans", priority=9)
     await api.add(finished(first, attempt_id=None, outcome=Outcome.CANCELLED), api.partition_of(first))
     assert (await jo.post(f"{V3}/tasks/{first}/rerun/")).status_code == 403
@@ -140,7 +140,7 @@ async def test_cancels_and_searches_have_a_rate_too(api: Site, jo: httpx.AsyncCl
     assert (await jo.get(f"{V2}/tasks/")).status_code == 200
     refused(await jo.get(f"{V3}/tasks/", params={"q": "state=waiting"}), "searches")
     assert (await jo.get(f"{V2}/tasks/search/")).status_code == 429
-    assert (await jo.get(f"{V3}/tasks/")).status_code == 200  # a page is not one
+    assert (await jo.get(f"{V3}/tasks/")).status_code == 200  # a page is not a stream
 
 
 @pytest.mark.parametrize("path", [f"{V2}/task_groups/{{}}/", f"{V3}/task-groups/{{}}/"])
@@ -218,7 +218,7 @@ async def test_event_streams_of_a_user_are_limited(two: list[ApiProcess]) -> Non
             assert answer.status_code == 200
         refused(await client.get(f"{V3}/events/"), "streams")
         await stack.aclose()
-        async with asyncio.timeout(LIMIT_S):  # until the server has seen that they are gone
+        async with asyncio.timeout(LIMIT_S):  # until the server has noticed that they are gone
             while True:
                 async with client.stream("GET", f"{V3}/events/") as again:
                     if again.status_code == 200:

@@ -129,7 +129,7 @@ async def dispatcher_is_told(listening: AsyncConnection) -> set[str]:
 
 @pytest.fixture
 async def listening(database: str) -> AsyncIterator[AsyncConnection]:
-    """What the dispatcher is told."""
+    """The dispatcher's notifications."""
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute(f"listen {DISPATCH}")
         yield connection
@@ -147,7 +147,7 @@ async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(
     await scene.settled()
     await scene.reacts()
     assert await claims(scene) == [(alive, False)]
-    # The resources are free once the dispatcher, which is told, has deleted the hold.
+    # The resources are free once the dispatcher, which is notified, has deleted the hold.
     assert await dispatcher_is_told(listening) == {str(hold_id)}
     assert await scene.sql("select resource from reservations") == [("r:1",)]
 
@@ -160,7 +160,7 @@ async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(
     hold_id = await scene.claim(task_id, uuid4(), "gone", uuid4(), "r:1")
     await scene.settled()
     await scene.reacts()
-    assert await claims(scene) == [(task_id, True)]  # its attempt's number is not given again
+    assert await claims(scene) == [(task_id, True)]  # its attempt's number is not reused
     assert await dispatcher_is_told(listening) == {str(hold_id)}
 
 

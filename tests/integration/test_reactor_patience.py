@@ -1,4 +1,4 @@
-"""When the reactor holds back, and that doing it twice changes nothing."""
+"""When the reactor holds back, and that acting twice changes nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -111,7 +111,7 @@ async def test_it_reacts_for_its_own_partitions_only(scene: Scene) -> None:
 
 async def test_a_log_that_is_away_is_asked_again_and_nothing_is_lost(scene: Scene) -> None:
     class AwayOnce:
-        """The log, but for the first append."""
+        """A log whose first append fails."""
 
         def __init__(self, log: KafkaLog) -> None:
             self.log, self.calls = log, 0
@@ -142,7 +142,7 @@ async def test_it_comes_by_itself_after_a_commit_and_waits_for_postgres(scene: S
     appended = asyncio.Event()
 
     class Telling:
-        """The log; says that something was appended."""
+        """A log that reports its appends."""
 
         async def append(self, event: Event, partition: int) -> Position:
             position = await scene.log.append(event, partition)

@@ -1,6 +1,6 @@
 """A round of the reactor reads only what is due, however many tasks wait.
 
-The statistics are from when the tables were empty, as those of a queue nearly always are.
+The statistics date from when the tables were empty, as a queue's nearly always are.
 """
 
 from collections.abc import AsyncIterator

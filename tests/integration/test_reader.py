@@ -1,4 +1,4 @@
-"""Reading in bulk: all records once, in order, in batches that are no larger than asked for, each as it was written."""
+"""Reading in bulk: all records once, in order, in batches no larger than requested, each record as it was written."""
 
 import asyncio
 

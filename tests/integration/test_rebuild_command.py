@@ -42,7 +42,7 @@ def command(env: dict[str, str]) -> Command:
 
 @pytest.fixture
 def terminal_command(env: dict[str, str]) -> Callable[..., str]:
-    """The same on a terminal of 80 columns; all that it shows."""
+    """The same on a terminal of 80 columns; returns all that it shows."""
     return lambda *arguments: on_a_terminal("rebuild", *arguments, env=env)
 
 

@@ -1,4 +1,4 @@
-"""kill -9 after every change that a rebuild makes: `resume` and `cancel` end well from each state that is left."""
+"""kill -9 after every change that a rebuild makes: `resume` and `cancel` succeed from each state that is left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -64,7 +64,7 @@ async def schemas(settings: Settings) -> set[str]:
 
 
 async def next_command(settings: Settings) -> str:
-    """What brings the rebuild on, as an operator sees from `pulp-tasks rebuild status`."""
+    """The command that continues the rebuild, as an operator sees from `pulp-tasks rebuild status`."""
     candidate = next((each for each in await rebuild.status(settings) if each.status in ("building", "ready")), None)
     if candidate is None:
         return "start"

@@ -35,7 +35,7 @@ VIEWS = ("tasks", "task_events")
 
 @pytest.fixture
 def settings(backend: Backend, database: str, topics: Topics) -> Settings:
-    # No worker runs the tasks of these stories: the reactor shall not end them while a test is at work.
+    # No worker runs the tasks of these stories: the reactor must not end them during a test.
     return settings_of(backend.kafka, database, topics, batch_records=50, lease_margin_s=600)
 
 
@@ -62,7 +62,7 @@ async def processor(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def traffic(log: KafkaLog) -> AsyncIterator[None]:
-    """Tasks that come and go, all the time. After it nothing more comes."""
+    """Tasks that come and go, all the time. Afterwards nothing more arrives."""
     over = asyncio.Event()
 
     async def go_on() -> None:
@@ -81,7 +81,7 @@ async def traffic(log: KafkaLog) -> AsyncIterator[None]:
 
 
 async def reached(settings: Settings, ends: dict[int, int]) -> None:
-    """Returns when the active generation is at the ends."""
+    """Wait until the active generation is at the ends."""
     positions = Positions(settings.postgres)
     await positions.start()
     try:
@@ -132,7 +132,7 @@ async def test_no_reader_sees_a_mix_of_two_generations(settings: Settings, log: 
     await append_all(log, [(event, 0) for event in life(task_id)])
     await project(settings, await log.end_offsets())
     await rebuild.start(settings)
-    # The marks tell which generation a row is of.
+    # The marks show which generation a row belongs to.
     await execute(settings.postgres, "update generation_1.tasks set queue = 'generation 1'")
     await execute(settings.postgres, "update generation_1.task_events set actor = 'generation 1'")
     ending, seen = asyncio.Event(), set[str]()
@@ -170,7 +170,7 @@ async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     await append_all(log, stories(1, PARTITIONS, length=1000))
     ends = await log.end_offsets()
     await project(settings, ends)
-    # It kills itself with kill -9 after some batches of the rebuild.
+    # It kills itself with SIGKILL after some batches of the rebuild.
     program = f"""
 import asyncio, os, signal
 from pulp_processor.consuming import internals

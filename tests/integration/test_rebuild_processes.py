@@ -1,4 +1,4 @@
-"""A rebuild in several processes: what any of them meets, and that none outlives the one that commands."""
+"""A rebuild in several processes: the faults that any of them meets, and that none outlives the main one."""
 
 import asyncio
 import subprocess
@@ -86,7 +86,7 @@ async def test_it_is_the_same_as_in_one(settings: Settings) -> None:
 
 
 async def test_spawned_processes_read_as_forked_ones_do(settings: Settings) -> None:
-    """A spawned process inherits nothing of what this one has set up in its libraries."""
+    """A spawned process inherits none of this one's library settings."""
     before = """
 import multiprocessing
 from pulp_processor.rebuilding import fill_processes

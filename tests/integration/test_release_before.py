@@ -1,4 +1,4 @@
-"""An upgrade from the release before, process by process: what each release makes of the other one's events."""
+"""An upgrade from the previous release, process by process: how each release treats the other's events."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def record(event: Event, partition: int) -> RawRecord:
 
 
 async def happens(site: Installation, seed: int) -> dict[int, int]:
-    """What the release before knows: it has neither retries nor purges."""
+    """Events that the previous release knows: it has neither retries nor purges."""
     found = [
         record(event, partition)
         for event, partition in stories(seed, PARTITIONS, tasks=40, length=300)
@@ -54,7 +54,7 @@ async def happens(site: Installation, seed: int) -> dict[int, int]:
 
 
 async def test_processors_are_upgraded_one_after_the_other(site: Installation, before: str) -> None:
-    """While one of the release before works, version 1 is written, and both project it. Then version 2 may come."""
+    """While one from the previous release works, version 1 is written, and both project it. Then version 2 may come."""
     old = await site.start(PYTHONPATH=before).up()
     await site.reached(await happens(site, seed=1))
     new = await site.start().up()
@@ -89,7 +89,7 @@ async def test_what_the_release_before_cannot_read_is_kept_and_mended_by_a_rebui
     built = pulp_tasks("rebuild", env=env, timeout_s=240)
     assert built.returncode == 0, built.stderr
     refused = pulp_tasks("rebuild", "activate", env=env)
-    assert refused.returncode != 0  # it differs from what readers see, which somebody has to want
+    assert refused.returncode != 0  # it differs from what readers see, so somebody must ask for it
     wanted = [word for column in ("effect", "(row)") for word in ("--accept", column)]
     accepted_so = pulp_tasks("rebuild", "verify", *wanted, env=env, timeout_s=240)
     assert accepted_so.returncode == 0, accepted_so.stdout + accepted_so.stderr

@@ -36,7 +36,7 @@ PERIOD_S = 3600
 
 
 class Halting:
-    """A log of schedules that can be stopped just before an append, as a process that is stopped there."""
+    """A log of schedules that can be halted just before an append, as if its process had been stopped there."""
 
     def __init__(self, log: KafkaScheduleLog) -> None:
         self._log = log
@@ -53,7 +53,7 @@ class Halting:
 
 
 class Refusing:
-    """Submits as another one does, but is refused by Postgres whatever one schedule asks for."""
+    """Submits like another submitter, but Postgres refuses whatever one schedule requests."""
 
     def __init__(self, inner: TickSubmitter, refused: UUID) -> None:
         self._inner, self._refused = inner, refused
@@ -70,12 +70,12 @@ class Tomorrow(datetime):
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # no instance of this class
-        """The time of now, tomorrow."""
+        """The present time, tomorrow."""
         return datetime.now(tz) + timedelta(days=1)
 
 
 class Slow:
-    """Submits nothing, and takes a second of the world's clock for it."""
+    """Submits nothing, and takes a second of the world's clock to do so."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -87,7 +87,7 @@ class Slow:
 
 
 class Meanwhile:
-    """Submits as another one does, while an event is appended to the topic of schedules."""
+    """Submits like another submitter, while an event is appended to the topic of schedules."""
 
     def __init__(self, inner: TickSubmitter, world: "World", event: ScheduleEvent) -> None:
         self._inner, self._world, self._event = inner, world, event
@@ -107,11 +107,11 @@ class World:
         self.schedules = KafkaScheduleLog(log, backend.kafka, topics.schedules)
 
     def open_submitter(self) -> AbstractAsyncContextManager[TickSubmitter]:
-        """What submits the tasks of ticks."""
+        """The submitter of the tasks of ticks."""
         return open_tick_submitter(self.api.log, self.api.database, 4, {})
 
     async def clock(self, _: AsyncConnection) -> datetime:
-        """What time it is for the schedulers."""
+        """The time for the schedulers."""
         return self.now
 
     def scheduler(
@@ -121,7 +121,7 @@ class World:
         ends_of_tasks: Callable[[], Awaitable[Mapping[int, int]]] | None = None,
         tracing: Tracing | None = None,
     ) -> Scheduler:
-        """One that is not running yet."""
+        """A scheduler that is not running yet."""
         return Scheduler(
             log or self.schedules,
             self.backend.kafka,
@@ -148,13 +148,13 @@ class World:
         return await self.api.execute(statement, *values)
 
     async def until(self, holds: Callable[[], Any]) -> None:
-        """Returns once it holds."""
+        """Wait until it holds."""
         async with asyncio.timeout(60):
             while not await holds():  # noqa: ASYNC110  # the tables tell nobody
                 await asyncio.sleep(0.02)
 
     async def until_outcome(self, tick: datetime, outcome: str) -> None:
-        """Returns once this has come of the tick."""
+        """Wait until the tick has this outcome."""
 
         async def holds() -> bool:
             found = await self.rows("select outcome from schedule_runs where tick = %s", tick)
@@ -163,7 +163,7 @@ class World:
         await self.until(holds)
 
     async def until_projected(self) -> None:
-        """Returns once nothing of the topic is left to project."""
+        """Wait until the whole topic is projected."""
 
         async def holds() -> bool:
             ends = await asyncio.to_thread(admin.end_offsets, self.backend.kafka, self.topics.schedules, 1)
@@ -174,7 +174,7 @@ class World:
 
 @asynccontextmanager
 async def running(*schedulers: Scheduler) -> AsyncIterator[None]:
-    """The schedulers run meanwhile."""
+    """Run the schedulers meanwhile."""
     tasks = [asyncio.create_task(each.run()) for each in schedulers]
     try:
         yield
@@ -202,7 +202,7 @@ async def test_a_tick_submits_an_ordinary_task_of_its_author(world: World) -> No
     await world.add(made)
     async with running(world.scheduler()):
         await world.until_projected()
-        assert world.accepted == []  # the tick of now is not later than the creation
+        assert world.accepted == []  # the present tick is not later than the creation
         tick = world.now + timedelta(seconds=PERIOD_S)
         world.now = tick + timedelta(seconds=1)
         await world.until_outcome(tick, "submitted")
@@ -266,7 +266,7 @@ async def test_one_that_was_stopped_and_wakes_runs_no_tick_again(world: World) -
         await world.until_projected()
         halting.may_append.clear()
         world.now = tick
-        await halting.is_stopped.wait()  # it has decided, and says so only when it wakes
+        await halting.is_stopped.wait()  # it has decided, and appends that only when it wakes
         async with running(world.scheduler()):
             await world.until_outcome(tick, "submitted")
         halting.may_append.set()
@@ -333,7 +333,7 @@ async def test_a_tick_is_decided_although_new_events_come_all_the_time(world: Wo
     projecting = soon(0, api.may_project.set)
 
     async def ends() -> Mapping[int, int]:
-        """An event has come just now, and is projected a little later."""
+        """An event has just arrived, and is projected a little later."""
         nonlocal projecting
         projecting.cancel()
         api.may_project.clear()

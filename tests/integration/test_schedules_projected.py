@@ -1,4 +1,4 @@
-"""Events of schedules in Postgres: each exactly once, and the same again from the start of the topic."""
+"""Events of schedules in Postgres: each exactly once, with the same result from the start of the topic."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Every process of an installation, each with a login of its own on a broker with TLS and ACLs, as an operator runs them."""
+"""Every process of an installation, each with its own login on a broker with TLS and ACLs, as an operator runs them."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def done(*arguments: str, env: dict[str, str], code: int = 0) -> "subprocess.Com
 
 @contextmanager
 def running(name: str, env: dict[str, str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of ours; it ends in order when asked."""
+    """One of our processes; it ends in good order when asked."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "pulp_deploy", name], env=env, stdout=log, stderr=log)
     try:

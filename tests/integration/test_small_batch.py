@@ -1,4 +1,4 @@
-"""A small batch goes into Postgres in one statement: the rows are those that a large one's way gives."""
+"""A small batch goes into Postgres in one statement: the rows are the same as those of a large batch."""
 
 import asyncio
 from random import Random
@@ -26,7 +26,7 @@ TABLES = ("tasks", "task_counts", "task_days", "task_resources", "task_causes", 
 
 
 async def written(database: str, told: list[Record], size: int) -> dict[str, list[dict[str, object]]]:
-    """All rows after the records were projected in batches of a size; the tables are empty again after."""
+    """All rows after the records were projected in batches of this size; afterwards the tables are empty again."""
     projector = Projector(database, 0)
     await projector.locate()
     for start in range(0, len(told), size):
@@ -52,7 +52,7 @@ async def test_the_rows_are_the_same(database: str, seed: int, monkeypatch: pyte
 
 
 async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> None:
-    """A plan that was made while there were few tasks would read all of them for every batch."""
+    """A plan from the time when there were few tasks would read all of them for every batch."""
     told = records(story(Random(1), 8, 120))
     tasks: dict[UUID, Task] = {}
     writer = small_batch.SmallBatchWriter()
@@ -69,7 +69,7 @@ async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> No
 
 
 async def others_have_ended(connection: psycopg.AsyncConnection) -> None:
-    """Wait for the session that made the tables: it counts its scans, one for each index, only when it ends."""
+    """Wait for the session that created the tables: it counts its scans, one for each index, only when it ends."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             cursor = await connection.execute(

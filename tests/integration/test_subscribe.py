@@ -48,7 +48,7 @@ def next_of(events: Subscription) -> Received:
 
 
 def write_raw(kafka: str, topic: str, partition: int, *values: tuple[bytes | None, bytes | None]) -> None:
-    """Records as a stranger might write them."""
+    """Write records as a foreign program might."""
     producer = Producer({"bootstrap.servers": kafka})
     for key, value in values:
         producer.produce(topic, key=key, value=value, partition=partition)
@@ -193,7 +193,7 @@ async def test_positions_that_the_log_does_not_hold_are_refused_never_skipped(
         pytest.raises(OffsetOutOfRange, match="nothing was skipped"),
     ):
         list(events)
-    with subscribe(backend.kafka, prefix=prefix, follow=False) as events:  # the start is what there is
+    with subscribe(backend.kafka, prefix=prefix, follow=False) as events:  # it starts with what there is
         assert [item.position.offset for item in events] == [2]
 
 
@@ -241,7 +241,7 @@ async def test_the_example_counts_every_end_once(log: KafkaLog, example: Run) ->
     await log.append(started(), 0)
     assert await example() == []
     await log.append(finished(), 0)
-    await log.append(finished(outcome=Outcome.FAILED), 0)  # too late: the first one stands
+    await log.append(finished(outcome=Outcome.FAILED), 0)  # too late: the first one counts
     await log.append(finished(OTHER, outcome=Outcome.CANCELLED), 1)  # of an attempt that never was
     assert await example() == [["sync", "successful", "1"]]
     await log.append(finished(OTHER, outcome=Outcome.CANCELLED, attempt_id=None), 1)

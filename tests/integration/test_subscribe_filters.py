@@ -44,7 +44,7 @@ def prefix(topics: Topics) -> str:
 async def test_a_filter_gives_what_the_whole_log_gives_also_from_the_middle_of_every_story(
     log: KafkaLog, backend: Backend, prefix: str, topics: Topics, wanted: Filter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking_back, "_FIRST_BLOCK", 3)  # so that a look back takes several blocks
+    monkeypatch.setattr(looking_back, "_FIRST_BLOCK", 3)  # so that reading back takes several blocks
     await append_all(log, busy(11, PARTITIONS))
     expected = filtered(records_of(backend.kafka, topics.events, PARTITIONS), wanted)
     found: list[Position] = []
@@ -189,7 +189,7 @@ async def test_closing_while_other_tasks_wait_ends_their_iterations(
 
 
 def taken(events: Subscription, count: int) -> list[Position]:
-    """This many events, each marked as done."""
+    """Take this many events, and mark each as done."""
     found: list[Position] = []
     for _ in range(LIMIT_S * 4):
         if len(found) == count:
@@ -211,11 +211,12 @@ class Members:
         self.left, self.failed = 0, 0
 
     def stays(self) -> None:
-        """One that takes events until the end."""
+        """A member that takes events until the end."""
         self._take(None)
 
     def comes_and_goes(self, random: Random) -> None:
-        """Again and again one that takes some events; half of them fail while they handle their last one."""
+        """Again and again, a member that takes some events; half of the members fail while they handle their last
+        event."""
         while not self.stop.is_set():
             try:
                 self._take(random.randrange(1, 40), fails=random.random() < 0.5)

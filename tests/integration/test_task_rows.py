@@ -56,7 +56,7 @@ LIFE = [
 
 
 def at(offset: int) -> object:
-    """When the broker took the record (`tests/support/records.py`)."""
+    """The broker's time of the record (`tests/support/records.py`)."""
     return NOON + timedelta(seconds=offset)
 
 
@@ -130,7 +130,7 @@ async def test_the_longest_name_of_a_resource_has_room_in_its_index(
     database: str, most_records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
-    random = Random(1)  # compressed data would not be a test
+    random = Random(1)  # compressed data would test nothing
     kind, name = ("".join(chr(random.randint(0x20000, 0x2A000)) for _ in range(255)) for _ in range(2))
     longest = Resource(kind, name)
     projector = Projector(database, 0)

@@ -1,4 +1,4 @@
-"""The topic of states holds what each task is now, once it is projected: whatever was killed, frozen or exchanged."""
+"""The topic of states holds the present state of each task, once projected, whatever is killed, frozen or replaced."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ def _bytes(value: str | bytes | None) -> bytes | None:
 
 
 def last_states(kafka: str, topics: Topics) -> dict[str, Facts]:
-    """What is left after compaction: of each task the last record, and nothing of one that is purged."""
+    """What is left after compaction: the last record of each task, and nothing of a purged one."""
     found: dict[str, Facts] = {}
     for partition, key, value in records_in(kafka, topics.states):
         now = decode_state(key, value)
@@ -115,7 +115,7 @@ def facts_of(state: TaskState) -> Facts:
 
 
 def folded(kafka: str, topics: Topics, ends: Mapping[int, int]) -> dict[str, Facts]:
-    """The same by a fold that shares no code with the product."""
+    """The same from a fold that shares no code with the product."""
     found: dict[str, Facts] = {}
     for records in read_log(kafka, topics, dict(ends)).values():
         for task_id, task in PlainFold().read(records).tasks.items():
@@ -144,7 +144,7 @@ async def test_the_last_records_are_the_fold_of_the_log_wherever_publishers_were
         for _ in range(4):
             log = place.opened()
             await place.publish(log, pages=chance.randrange(4))
-            log._producer.begin_transaction()  # and something is under way when it is cut off
+            log._producer.begin_transaction()  # and something is in flight when it is cut off
             log._producer.produce(place.topics.states, key=b"x", value=b"never seen", partition=0)
             log._producer.flush()
             log.close()
@@ -169,7 +169,7 @@ async def test_a_frozen_publisher_writes_nothing_once_another_one_works(place: P
     await place.log.append(started(), 1)
     await place.projected()
     await place.publish(successor)
-    with pytest.raises(LogUnavailable):  # it had read this before it was frozen
+    with pytest.raises(LogUnavailable):  # it read this before it was frozen
         frozen.publish([StateRecord(key, old, partition)], {1: StatePlace(1, 1)})
     frozen.close()
     await place.log.append(progress(), 1)
@@ -264,7 +264,7 @@ async def test_every_task_is_published_again_also_those_whose_events_are_all_det
 
 
 async def test_a_healed_task_is_published_again(place: Place, tmp_path: Path) -> None:
-    """Its end is long published, so no later event would correct it."""
+    """Its end was published long ago, so no later event would correct it."""
     task_id = uuid4()
     await append_all(place.log, [(each, 1) for each in (*life(task_id), *life(uuid4()))])
     await place.projected()
@@ -289,11 +289,11 @@ async def test_a_healed_task_is_published_again(place: Place, tmp_path: Path) ->
     assert (healed.returncode, healed.stdout.splitlines()[-1]) == (0, "its state is published again"), healed.stderr
     published = list(records_in(place.kafka, place.topics.states))
     ours = {partition: value for partition, key, value in published if key == key_of(task_id)}
-    assert ours.pop(2) is None  # a tombstone where the damaged row belonged to
+    assert ours.pop(2) is None  # a tombstone in the partition of the damaged row
     state = decode_state(key_of(task_id), ours.pop(1)).state
     assert state is not None
     assert facts_of(state) == right[str(task_id)]
-    with pytest.raises(LogUnavailable):  # what the publisher at work had read before comes too late
+    with pytest.raises(LogUnavailable):  # what the publisher at work read before comes too late
         at_work.publish((), {1: StatePlace(1, 1)})
     at_work.close()
     again = place.opened()

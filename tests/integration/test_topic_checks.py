@@ -1,4 +1,4 @@
-"""A topic with Kafka's defaults is reported with its dangers, and one command fixes it."""
+"""A topic with Kafka's defaults is reported with its risks, and one command fixes it."""
 
 import json
 from collections.abc import Mapping

@@ -23,7 +23,7 @@ LAST = "finished"
 
 
 def steps(spans: list[Received], parent: str) -> list[object]:
-    """The tree of spans below one, by name and type of event, as nested lists; neighbours that are alike count once."""
+    """The tree of spans below one, by name and type of event, as nested lists; equal neighbours count once."""
     found: list[object] = []
     for span in sorted((span for span in spans if span.parent_id == parent), key=lambda span: span.start_ns):
         kind = str(span.attributes.get("cloudevents.event_type", "")).removeprefix("org.pulpproject.task.")
@@ -78,7 +78,7 @@ async def test_a_task_is_one_trace_from_the_request_to_its_end(
         task_id = answer.json()["task"].rstrip("/").rpartition("/")[2]
         spans = await received(traces, TRACE)
 
-        # What is not asked to be traced is not.
+        # An unsampled request is not traced.
         before = len(traces.spans)
         unsampled = {"traceparent": f"00-{'7' * 32}-{CALLER}-00"}
         quiet = await client.post(f"{V3}/tasks/", json={"operation": "echo"}, headers=unsampled)

@@ -77,7 +77,7 @@ class Scene:
         )
 
     def audit(self, *arguments: str, code: int = 0, **more: str) -> Any:
-        """What a command prints."""
+        """The output of a command."""
         done = pulp_tasks("--output", "json", "audit", *arguments, env={**self.env, **more})
         assert done.returncode == code, done.stderr
         if not done.stdout:
@@ -171,7 +171,7 @@ async def test_the_log_is_right_however_often_its_process_is_killed(scene: Scene
     assert found["is_intact"]
     assert [each["size"] for each in found["partitions"]] == [ends[each] for each in range(PARTITIONS)]
     assert found["partitions"][1]["compared"] == ends[1]
-    # Each checkpoint of the topic is one of the same log, and the last one is that of the folder.
+    # Every checkpoint in the topic belongs to the same log, and the last one is the folder's.
     notes = list(published_notes(scene.backend.kafka, scene.topics.checkpoints)[1])
     assert found["partitions"][1]["checkpoints"] == len(notes) > 0
     assert notes[-1].text == TileFolder(scene.tiles / "1").checkpoint()
@@ -406,7 +406,7 @@ async def test_a_rotated_key_goes_on_and_a_strange_one_is_refused(scene: Scene, 
     assert scene.audit("verify", "--no-history")["is_intact"]
     spans = [(each["signs_from"], each["signs_to"]) for each in scene.audit("keys", "--partition", "1")]
     assert spans == [(0, 12), (12, None)]
-    # Who has only the first key sees that another one has signed, not that something was altered.
+    # Whoever has only the first key sees that another key has signed, not that something was altered.
     trusted = tmp_path / "trusted"
     trusted.write_text(first.vkey + "\n")
     found = scene.audit("verify", "--no-history", "--keys", str(trusted), code=1)["partitions"][1]["found"]
@@ -419,12 +419,12 @@ async def test_a_rotated_key_goes_on_and_a_strange_one_is_refused(scene: Scene, 
 
 
 async def test_a_log_that_was_altered_is_not_signed(scene: Scene) -> None:
-    """The folder is lost, and Kafka holds other records than those that were published."""
+    """The folder is lost, and Kafka's records are not the published ones."""
     await append_lives(scene, 2)
     await scene.kept(12)
     for each in scene.tiles.iterdir():
         shutil.rmtree(each) if each.is_dir() else each.unlink()
-    await scene.kept(12)  # rebuilt from Kafka, and the same
+    await scene.kept(12)  # rebuilt from Kafka, identical
     note = (scene.tiles / "1" / "checkpoint").read_text()
     notes = [(record.value or b"").decode() for record in all_records(scene.backend.kafka, scene.topics.checkpoints)]
     assert note in notes

@@ -1,4 +1,4 @@
-"""When a task became runnable: worked out step by step from the rules of dispatch, and from the rows in Postgres."""
+"""When a task became runnable: computed step by step from the rules of dispatch, and from the rows in Postgres."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ async def connection(database: str) -> AsyncIterator[AsyncConnection]:
 
 
 class History:
-    """An invented history: one thing happens at a time, and nothing begins that the rules do not let begin."""
+    """A random history: one thing happens at a time, and nothing begins that the rules do not allow to begin."""
 
     def __init__(self, random: Random, tasks: int) -> None:
         self.random = random
@@ -98,7 +98,7 @@ class History:
             self.end(task_id, self.random.choice(["successful", "successful", "failed"]))
 
     def give_up(self) -> None:
-        """One that waits is cancelled, which takes a while in half of all cases, or is skipped."""
+        """Cancel a waiting task, which takes a while in half of all cases, or skip it."""
         if self.model.waiting:
             task_id = self.random.choice(list(self.model.waiting))
             del self.model.waiting[task_id]
@@ -178,7 +178,8 @@ async def names(api: Site, **params: Any) -> list[str]:
 
 
 async def line(api: Site) -> list[UUID]:
-    """Four on the zoo: the first ran from 2 to 6, the second is free since then, the third and fourth wait behind it."""
+    """Four on the zoo: the first ran from 2 to 6, the second has been free since then, the third and fourth wait behind
+    it."""
     tasks = [await api.task("a", resources=(ZOO,))]
     partition, attempt_id = api.partition_of(tasks[0], ZOO), uuid4()
     await api.add(started(tasks[0], attempt_id=attempt_id), partition)
@@ -215,7 +216,7 @@ async def test_what_was_cancelled_behind_another_task_never_was_runnable(api: Si
 
 
 async def test_a_task_waits_as_long_as_the_operation_before_it_goes_on(api: Site) -> None:
-    """For example, one whose worker was lost: its task has ended, and its hold has not."""
+    """For example, the worker of that operation was lost: its task has ended, and its hold has not."""
     tasks = await line(api)
     async with api.connect() as connection:
         await assign(connection, tasks[0], uses={"repository:zoo": True})
@@ -226,7 +227,7 @@ async def test_lists_are_filtered_and_ordered_by_it(api: Site) -> None:
     await line(api)
     assert await names(api, unblocked_at__isnull="true") == ["c", "d"]
     assert await names(api, unblocked_at__isnull="false") == ["a", "b"]
-    assert await names(api, unblocked_at__isnull="false", state="waiting") == ["b"]  # what more workers could run
+    assert await names(api, unblocked_at__isnull="false", state="waiting") == ["b"]  # tasks that more workers could run
     assert await names(api, unblocked_at=time_of(6)) == ["b"]
     assert await names(api, unblocked_at__gt=time_of(1)) == ["b"]
     assert await names(api, unblocked_at__gte=time_of(1)) == ["a", "b"]
@@ -280,7 +281,7 @@ async def test_tasks_above_the_limit_of_their_user_are_not_those_that_are_runnab
     await api.execute("update generation_1.tasks set created_by = 'user:jo'")
     assert await longest_since() == at(1)
     await api.execute(f"update generation_1.tasks set priority = 5 where task_id = '{urgent}'")
-    assert await longest_since() == at(2)  # the one that is next
+    assert await longest_since() == at(2)  # the next one
     async with api.connect() as connection:
         await assign(connection, first)
     assert await longest_since() is None

@@ -1,4 +1,4 @@
-"""The upkeep of the storage: the next sync or a repair mends damage, also as tasks of a worker."""
+"""The upkeep of the storage: the next sync or a repair mends damage, even as a worker's task."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def damage(stored: Stored) -> Path:
-    """Change a byte of the first package on the disk, of its size and of all its links."""
+    """Change a byte of the first package on the disk, in all its links; its size stays."""
     path = min(stored.root.glob("content/*/*/*.rpm"))
     with path.open("r+b") as file:
         file.seek(-1, 2)

@@ -68,7 +68,7 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
     found = await verify(settings, seen.append)
     assert (found.is_equal, found.generation, found.positions) == (True, 1, POSITIONS)
     days = found.rows.pop("task_days")
-    assert 1 <= days[0] == days[1] <= 3  # as many as took different times
+    assert 1 <= days[0] == days[1] <= 3  # as many as there are different durations
     assert found.rows == {
         "tasks": (3, 3),
         "task_events": (18, 18),
@@ -201,7 +201,7 @@ async def test_what_comes_in_meanwhile_is_compared_as_well(settings: Settings, l
         await own.close()
 
     def report(progress: Progress) -> None:
-        if waiting:  # the fold has only begun: it stands still until these are projected
+        if waiting:  # the fold has only begun: it pauses until these are projected
             arriving = threading.Thread(target=asyncio.run, args=[arrive(waiting.pop())])
             arriving.start()
             arriving.join(LIMIT_S)

@@ -59,7 +59,7 @@ class World:
         self.tracing: Tracing | None = None
 
     def deliverer(self, **settings: str) -> Deliverer:
-        """One that is not running yet."""
+        """A deliverer that is not running yet."""
         return Deliverer(
             KafkaWebhookLog(self.log, self.backend.kafka, self.topics.subscriptions),
             self.backend.kafka,
@@ -75,7 +75,7 @@ class World:
 
     @asynccontextmanager
     async def delivering(self, **settings: str) -> AsyncIterator[None]:
-        """A deliverer runs meanwhile."""
+        """Run a deliverer meanwhile."""
         task = asyncio.create_task(self.deliverer(**settings).run())
         try:
             yield
@@ -84,7 +84,7 @@ class World:
             await asyncio.gather(task, return_exceptions=True)
 
     async def tell(self, event: Event, partition: int = 0) -> Position:
-        """The event happens: it is in Kafka, and projected."""
+        """Append the event to Kafka, and project it."""
         position = await self.log.append(event, partition)
         assert await self.api.add(event, partition) == position
         return position
@@ -92,7 +92,7 @@ class World:
     async def task(
         self, *, actor: str = "user:jo", operation: str = "sync", partition: int = 0
     ) -> tuple[UUID, list[str]]:
-        """A whole task happens; its id, and those of its events."""
+        """A whole task, from submission to end; returns its id, and those of its events."""
         task_id = new_id()
         resources = (Resource("repository", "zoo"),)
         made = accepted(task_id, operation=operation, resources=resources)
@@ -103,7 +103,7 @@ class World:
         return task_id, [str(event.id) for event in events]
 
     async def create(self, url: str, name: str = "chat", user: str = "jo", **body: object) -> dict[str, Any]:
-        """A user makes a subscription."""
+        """A user creates a subscription."""
         answer = await self.api.as_user(user).post(SUBSCRIPTIONS, json={"name": name, "url": url, **body})
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
@@ -116,7 +116,7 @@ class World:
         return dict(answer.json())
 
     async def until(self, made: dict[str, Any], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        """What the subscription shows, as soon as it is so."""
+        """The subscription, as soon as it shows this."""
         async with asyncio.timeout(60):
             while not holds(shown := await self.ask(made)):  # noqa: ASYNC110  # the tables tell nobody
                 await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ async def world(backend: Backend, database: str, topics: Topics) -> AsyncIterato
 
 
 async def prepared(world: World) -> World:
-    """Its API has the topic of subscriptions, and some users."""
+    """A world whose API has the topic of subscriptions, and some users."""
     transport = world.api.client._transport
     assert isinstance(transport, httpx.ASGITransport)
     app: Any = transport.app
@@ -147,7 +147,7 @@ async def prepared(world: World) -> World:
 
 
 def secret_of(made: dict[str, Any], receiver: EndpointServer) -> None:
-    """The receiver is given the secret."""
+    """Give the receiver the secret."""
     receiver.secret = Webhook(made["secret"])._whsecret
 
 
@@ -182,7 +182,7 @@ async def test_each_attempt_to_deliver_an_event_is_a_span_of_its_trace(world: Wo
             traced = replace(accepted(), traceparent=PARENT)
             await world.tell(traced)
             await receiver.have(lambda: len(receiver.requests) == 2)
-            await world.tell(accepted())  # of no trace
+            await world.tell(accepted())  # without a trace
             await receiver.have(lambda: len(receiver.requests) == 3)
         found = sorted(await sent(made, spans), key=lambda span: span.start_ns)
     assert [(span.name, span.kind, span.trace_id, span.parent_id) for span in found] == [
@@ -537,7 +537,7 @@ async def test_filling_the_tables_again_starts_nothing_before_the_last_event_is_
 
         async def read_slowly(reader: OrderedReader, timeout_s: float) -> Sequence[Record]:
             records = await read_all(reader, timeout_s)
-            if records and records[0].offset > 0:  # a courier that the page before has started sends meanwhile
+            if records and records[0].offset > 0:  # a courier that the previous page has started sends meanwhile
                 with contextlib.suppress(TimeoutError):
                     await receiver.have(lambda: bool(receiver.requests or receiver.refused), limit_s=1)
             return records
@@ -602,7 +602,7 @@ async def test_a_removed_subscription_leaves_no_rows_also_when_the_tables_are_fi
             await forget_webhooks(connection)
         requests = len(receiver.requests)
         async with world.delivering():
-            made = await world.create(receiver.url())  # with the same name: the one before is projected as removed
+            made = await world.create(receiver.url())  # with the same name: the earlier one is projected as removed
             assert [count for (count,) in await world.api.execute(counts)] == [1, 4, 0, 0, 1]
         assert len(receiver.requests) == requests
 

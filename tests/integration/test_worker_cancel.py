@@ -1,4 +1,4 @@
-"""Cancelling: waiting tasks, running ones, those that take no notice; and who wins a race."""
+"""Cancelling: waiting tasks, running ones, those that ignore it; and who wins a race."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -128,7 +128,7 @@ async def test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log(pulp: P
 
 
 class OutcomeUnknown:
-    """A log that writes the first event of some kind and does not say so."""
+    """A log that writes the first event of one kind without confirming it."""
 
     def __init__(self, log: Log, kind: type) -> None:
         self._log = log

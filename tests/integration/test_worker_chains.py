@@ -101,7 +101,7 @@ async def test_wherever_a_cancel_comes_in_a_chain_the_others_run_in_order(pulp: 
 
 
 async def test_a_chain_keeps_its_resources_until_its_last_task_has_ended(pulp: Pipeline) -> None:
-    """No task that waits for one of them comes in between, not even one of a higher priority."""
+    """No task that waits for one of them comes in between, not even one with a higher priority."""
     tasks = [await pulp.submit("until-file", REPO, POOL), await pulp.submit("echo", REPO, POOL)]
     await projected(pulp)
     async with pulp.worker(concurrency=4):
@@ -153,7 +153,7 @@ async def test_what_is_not_final_is_not_ended(database: str, claims: Claims) -> 
     assigned = (await claims.look(instance_id, [])).assigned
     attempts = {claim.task_id: claim.attempt_id for claim in assigned}
     kept = frozenset(attempts[task_id] for task_id in tasks[1:])
-    for _ in range(2):  # the answer may get lost
+    for _ in range(2):  # the answer may be lost
         assert await claims.end(assigned) == kept
         left = (await claims.look(instance_id, [])).assigned
         assert [claim.task_id for claim in left] == tasks[1:]

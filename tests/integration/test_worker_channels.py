@@ -1,4 +1,4 @@
-"""A worker hears of those moves of the projection that concern its tasks, whichever way a batch is written."""
+"""A worker hears of the projection's moves that concern its tasks, whichever way a batch is written."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +37,7 @@ async def listening(database: str, worker: str) -> AsyncIterator[AsyncConnection
 
 
 async def heard(connection: AsyncConnection) -> list[str]:
-    """What has come until now, in order."""
+    """What has arrived so far, in order."""
     await connection.execute("select 1")  # earlier commits come with the answer
     return [notice.payload async for notice in connection.notifies(timeout=0)]
 

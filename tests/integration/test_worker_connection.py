@@ -30,12 +30,12 @@ async def claims(relay: PostgresRelay) -> AsyncIterator[Claims]:
 
 
 async def looks(claims: Claims) -> object:
-    """On the connection that listens."""
+    """A call on the connection that listens."""
     return await claims.look(uuid4(), [])
 
 
 async def puts_back(claims: Claims) -> object:
-    """On the other one."""
+    """A call on the other connection."""
     return await claims.put_back(uuid4(), [])
 
 
@@ -44,7 +44,7 @@ CALLS: list[Call] = [looks, puts_back]
 
 
 async def works(claims: Claims) -> bool:
-    """Whether it can do all that a worker wants of it, at once."""
+    """Whether it can immediately do everything that a worker needs."""
     await claims.end([])
     await claims.release([])
     await claims.heard(0)
@@ -52,7 +52,7 @@ async def works(claims: Claims) -> bool:
 
 
 async def is_broken_off(operator: AsyncConnection, how: str) -> bool:
-    """Whether a call waited for the lock, and Postgres was asked to break it off."""
+    """Whether a call waited for the lock, and Postgres was asked to cancel it."""
     cursor = await operator.execute(
         SQL(
             "select {}(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -73,7 +73,7 @@ async def test_a_call_that_postgres_breaks_off_is_the_only_one_that_fails(
         await holder.execute("lock table claims")
         calling = asyncio.ensure_future(call(claims))
         async with asyncio.timeout(30):
-            while not await is_broken_off(operator, how):  # noqa: ASYNC110  # nobody is told of locks that are waited for
+            while not await is_broken_off(operator, how):  # noqa: ASYNC110  # waits for locks are not announced
                 await asyncio.sleep(0.01)
         with pytest.raises(psycopg.OperationalError):
             await calling
@@ -83,7 +83,7 @@ async def test_a_call_that_postgres_breaks_off_is_the_only_one_that_fails(
 async def test_a_connection_whose_last_answer_was_its_end_is_not_used_again(
     relay: PostgresRelay, claims: Claims
 ) -> None:
-    # Its end is an answer more than was asked for: the connection counts as open then, and never leaves its pipeline.
+    # Its end is one answer more than requested: the connection then counts as open, and never leaves its pipeline.
     assert await works(claims)
     relay.end_after_next_commit()
     with contextlib.suppress(psycopg.OperationalError):  # whichever of the two comes first
@@ -94,7 +94,7 @@ async def test_a_connection_whose_last_answer_was_its_end_is_not_used_again(
 async def test_a_worker_has_two_connections_however_much_it_does(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
-    """Counted while its slots are full, and at its stop."""
+    """Counted while its slots are full, and when it stops."""
     names = (
         "select application_name from pg_stat_activity"
         " where datname = current_database() and application_name like 'pulp-worker%' order by 1"

@@ -39,7 +39,7 @@ async def no_arguments(context: Context) -> None: ...
 
 @pytest.fixture
 async def join(database: str) -> AsyncIterator[Join]:
-    """What makes a worker of that name."""
+    """Starts a worker of that name."""
     async with AsyncExitStack() as closing:
         yield lambda name: closing.enter_async_context(registration(database, name))
 

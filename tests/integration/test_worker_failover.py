@@ -1,4 +1,4 @@
-"""When another Postgres takes over that lacks the last transactions: nothing runs twice, and nothing stays held."""
+"""When a Postgres that lacks the last transactions takes over, nothing runs twice, and nothing stays held."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,9 +35,9 @@ async def claims(database: str) -> AsyncIterator[Claims]:
 
 
 async def take_over(pulp: Pipeline, *lost: str) -> None:
-    """Another server takes over, with another timeline; `lost` undoes what it lacks. All of it at once.
+    """Another server takes over, with another timeline; `lost` undoes what it lacks. All in one transaction.
 
-    The connections of the dispatcher and of workers break, and the dispatcher finds nothing before all is so.
+    The connections of the dispatcher and of workers break, and the dispatcher finds nothing before everything is done.
     """
     timeline = "create or replace function timeline() returns text language sql as $$select '000000FF'$$"
     broken = (
@@ -48,7 +48,7 @@ async def take_over(pulp: Pipeline, *lost: str) -> None:
 
 
 async def settled(pulp: Pipeline) -> None:
-    """Returns when a task that needs nothing has run: something is assigned again."""
+    """Wait until a task that needs nothing has run: tasks are assigned again."""
     assert (await pulp.end(await pulp.submit("echo")))["state"] == "successful"
 
 
@@ -143,7 +143,7 @@ async def test_a_chain_is_put_back_as_it_was(database: str, claims: Claims) -> N
 
 
 async def test_a_claim_is_not_held_while_another_hold_has_its_resource(database: str, claims: Claims) -> None:
-    """It came back with that server, and its worker gives it up soon."""
+    """It came back with that server, and its worker will soon give it up."""
     instance_id, _ = await chain(database, ["running"], uses={"a": True})
     held = (await claims.look(instance_id, [])).assigned
     await execute(database, "delete from claims")

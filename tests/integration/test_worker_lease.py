@@ -1,4 +1,4 @@
-"""Leases: a worker that loses it stops; one that is killed or frozen is replaced; never two at once."""
+"""Leases: a worker that loses its lease stops; one that is killed or frozen is replaced; never do two run a task."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def pulp(backend: Backend, database: str, topics: Topics, tmp_path: Path) 
 
 @asynccontextmanager
 async def worker_process(pulp: Pipeline, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker in a process of its own; killed at the end."""
+    """A worker in a separate process; killed at the end."""
     environment = {
         **os.environ,
         "PULP_KAFKA": pulp.kafka,
@@ -73,7 +73,7 @@ async def test_a_worker_takes_the_name_of_one_that_was_killed(pulp: Pipeline) ->
 
 @pytest.mark.parametrize("operation", ["until-file", "deaf"])
 async def test_a_worker_that_loses_its_lease_stops_its_tasks_and_goes_on(pulp: Pipeline, operation: str) -> None:
-    async with pulp.worker(lease_s=5):  # so that a busy machine does not make it lose the lease before
+    async with pulp.worker(lease_s=5):  # so that it does not lose the lease earlier on a busy machine
         task_id = await pulp.submit(operation, REPO)
         await pulp.running(task_id)
         await pulp.query("update workers set stopped_at = now()")  # somebody has taken its registration away
@@ -182,7 +182,7 @@ async def test_the_processes_of_a_frozen_worker_end_with_its_lease(pulp: Pipelin
             assert not any(map(is_running, pids))  # they had ended before the resource was given away
             process.send_signal(signal.SIGCONT)
             assert (await pulp.end(lost))["error"]["code"] == "worker-lost"
-            # The frozen one comes back, and works.
+            # The frozen one comes back, and works again.
             tasks = [await pulp.submit("echo") for _ in range(20)]
             assert {(await pulp.end(task_id))["state"] for task_id in tasks} == {"successful"}
 
@@ -200,7 +200,7 @@ async def test_a_worker_process_drains_on_sigterm(pulp: Pipeline) -> None:
 
 
 async def test_conflicting_tasks_never_run_at_once(pulp: Pipeline) -> None:
-    """Each operation holds a file lock for each of its resources, and fails if it meets another's."""
+    """Each operation holds a file lock for each of its resources, and fails if another operation holds it."""
     async with pulp.worker("w1", concurrency=5), worker_process(pulp, PULP_WORKER_NAME="w2"):
         tasks = []
         for number in range(60):

@@ -25,7 +25,7 @@ async def pulp(backend: Backend, database: str, topics: Topics, tmp_path: Path) 
 
 
 def begun(pulp: Pipeline, task_id: UUID) -> int:
-    """How often the operation was begun."""
+    """How often the operation began."""
     path = pulp.storage / f"begun-{task_id}"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -102,7 +102,7 @@ async def test_an_operation_gets_the_arguments_that_it_declares(pulp: Pipeline, 
 async def test_arguments_of_another_release_fail_the_task_at_once(
     pulp: Pipeline, operation: str, given: dict[str, Any], words: str
 ) -> None:
-    """The API refuses them, but it may check against the declaration of a newer or an older worker."""
+    """The API refuses them, but it may check them against the declaration of a newer or an older worker."""
     async with pulp.worker():
         task_id = await pulp.submit(operation, REPO, arguments=given)
         row = await pulp.end(task_id)

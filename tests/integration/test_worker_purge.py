@@ -1,4 +1,4 @@
-"""`purge-tasks` hides matching tasks, some at a time, and leaves unfinished ones."""
+"""`purge-tasks` hides matching tasks, a few at a time, and leaves unfinished ones."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta

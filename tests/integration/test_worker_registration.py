@@ -75,5 +75,5 @@ async def test_the_dispatcher_is_told_who_comes_drains_and_goes(database: str) -
         assert (await told(), await execute(database, row)) == ([WORKERS], [(True, False)])
         await worker.unregister()
         assert (await told(), await execute(database, row)) == ([WORKERS], [(True, True)])
-        await worker.register([])  # as one that was stopped in the middle of its stop
+        await worker.register([])  # like one that was stopped in the middle of its shutdown
         assert (await told(), await execute(database, row)) == ([WORKERS], [(True, False)])

@@ -29,8 +29,7 @@ async def until(connection: AsyncConnection, query: LiteralString, expected: obj
 
 
 async def let_rest(connection: AsyncConnection, name: str) -> None:
-    """As the dispatcher does it, which must hear that this was done in its name; otherwise it would notice a second
-    later."""
+    """As the dispatcher does; it must hear that this was done in its name, or else it would notice a second later."""
     await connection.execute("update workers set resting = true where name = %s", [name])
     await connection.execute("select pg_notify(%s, %s)", [DISPATCH, WORKERS])
     await until(connection, "select listening from workers where name = 'w1'", False)

@@ -41,7 +41,8 @@ async def free_slots(pulp: Pipeline) -> int:
 async def test_what_waits_for_a_worker_that_runs(pulp: Pipeline) -> None:
     async with pulp.worker(concurrency=2):
         assert await free_slots(pulp) == 2
-        # Both at once: the second may be claimed in a chain with the first, which takes no slot, and waits for it all the same.
+        # Both together: the second may be claimed in a chain with the first, which takes no slot, and still waits for
+        # it.
         holder, follower = await pulp.submit("patient", ZOO), await pulp.submit("patient", ZOO)
         await pulp.running(holder)
         assert await free_slots(pulp) == 1

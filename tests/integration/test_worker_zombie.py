@@ -41,7 +41,7 @@ async def test_the_late_write_of_a_worker_that_wakes_changes_nothing(pulp: Pipel
             assert (await pulp.end(successor))["worker"] == "successor"
             (pulp.storage / "go").touch()  # it writes as soon as it wakes
             process.send_signal(signal.SIGCONT)
-            # The zombie has come to its senses, or was ended by its guard before it could: then somebody else runs this.
+            # The zombie has noticed, or its guard ended it before it could: then another worker runs this.
             assert (await pulp.end(await pulp.submit("echo")))["state"] == "successful"
             row = await pulp.end(lost)
     assert (row["state"], row["error"]["code"]) == ("failed", "worker-lost")
@@ -69,7 +69,7 @@ async def test_whatever_a_lost_worker_still_appends_is_ignored(pulp: Pipeline) -
 
 
 async def test_a_write_with_the_token_of_a_lost_attempt_is_refused(pulp: Pipeline) -> None:
-    """The write that gets past everything else: made with the token that the lost attempt has had."""
+    """The write that gets past everything else: it carries the token of the lost attempt."""
     async with worker_process(pulp, PULP_WORKER_NAME="zombie") as process:
         lost = await pulp.submit("until-file", REPO)
         await pulp.running(lost)

@@ -1,4 +1,4 @@
-"""One partition's writer on a real Postgres: out of place, Postgres away, an answer that is lost, the end."""
+"""One partition's writer on a real Postgres: out of place, Postgres away, a lost answer, the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -111,7 +111,7 @@ async def test_batches_are_written_in_order(scene: Scene) -> None:
 
 async def test_it_wants_no_more_than_it_can_hold(database: str) -> None:
     writer = PartitionWriter(database, 0, Told())
-    wants = [writer.load().has_capacity]  # nobody knows where to read
+    wants = [writer.load().has_capacity]  # its position is unknown
     await writer.locate()
     wants.append(writer.load().has_capacity)
     writer.resume()

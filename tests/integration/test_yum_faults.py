@@ -1,4 +1,4 @@
-"""The operations on repositories that are damaged, slow, unsafe or raced."""
+"""The operations on damaged, slow and unsafe repositories, and operations that race."""
 
 import asyncio
 from collections.abc import Iterator
@@ -222,7 +222,7 @@ async def test_a_package_that_no_version_holds_any_more_is_an_orphan(feed: Feed,
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     small_repository(feed.folder, {ANT[1:]: "ant"})
     await runner.run(sync, repo_id="zoo", feed=feed.url)
-    assert await runner.run(remove_orphans) is None  # the version before holds them
+    assert await runner.run(remove_orphans) is None  # the previous version holds them
     small_repository(feed.folder, {ANT[1:]: "ant", "Packages/dog.rpm": "dog"})
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     assert (await runner.run(remove_orphans))["removed"] == 2

@@ -1,4 +1,4 @@
-"""The whole of a sync from feeds as they are: by mirrors, with a credential, from a server that dies meanwhile."""
+"""Whole syncs from realistic feeds: by mirrors, with a credential, from a server that dies meanwhile."""
 
 import base64
 import hashlib
@@ -110,7 +110,7 @@ async def test_a_server_that_dies_meanwhile_ends_the_sync(
         ):
             await runner.run(sync, repo_id="zoo", feed=server.url())
     asked = [path for path in server.asked() if path.endswith(".rpm")]
-    assert len(asked) <= 4 * 7  # the files in progress when it died, and their tries
+    assert len(asked) <= 4 * 7  # the files in progress when it died, and their retries
     assert len(set(asked)) < len(PACKAGES)
 
 

@@ -1,4 +1,4 @@
-"""A sync keeps a version only if something has changed, with everything that the feed has."""
+"""A sync saves a version only if something has changed, with everything that the feed has."""
 
 import json
 from collections.abc import Iterator

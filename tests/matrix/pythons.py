@@ -84,7 +84,7 @@ def _version_of(python: Path) -> Version | None:
 
 
 def _works(python: Path) -> bool:
-    """Whether it runs and is a release: pyenv has a stub for each version, whichever is selected."""
+    """Whether it runs and is a release; pyenv has a stub for every version, selected or not."""
     try:
         done = subprocess.run([python, "-V"], capture_output=True, text=True, check=False)
     except OSError:

@@ -108,7 +108,7 @@ def context_of(process: str) -> Context:
 
 
 def away() -> psycopg.OperationalError:
-    """What a call raises that is lost."""
+    """The error that a lost call raises."""
     return psycopg.OperationalError("the connection broke")
 
 

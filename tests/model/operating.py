@@ -64,7 +64,7 @@ class Operations:
         return "done"
 
     async def _may_stop(self, process: str) -> None:
-        """Stop the process in the middle of an operation, for longer than others wait."""
+        """Stop the process in the middle of an operation, for longer than other processes wait."""
         network = self._network
         if not network.is_calm and network.random.random() < 0.25:
             self._tell(f"{process} is stopped at work")

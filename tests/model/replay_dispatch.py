@@ -38,7 +38,7 @@ class Tokens:
             self._pairs[resource][token] = theirs[resource]
 
     def check(self) -> None:
-        """Raises `AssertionError` where the orders differ."""
+        """Raises `AssertionError` if the orders differ."""
         for pairs in self._pairs.values():
             theirs = [token for _, token in sorted(pairs.items())]
             assert theirs == sorted(theirs)

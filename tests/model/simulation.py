@@ -148,7 +148,7 @@ class Simulation:
         await Dispatcher(log, "", quotas={}, unserved_s=UNSERVED_S, clock_s=self.loop.time).run()
 
     async def projector(self) -> None:
-        """Project what arrives, and notify whom it concerns."""
+        """Project what arrives, and notify readers and the workers concerned."""
         projectors = [MemoryProjector(self.model, partition) for partition in range(PARTITIONS)]
         while True:
             for partition, projector in enumerate(projectors):

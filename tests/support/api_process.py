@@ -40,11 +40,11 @@ class ApiProcess:
         return httpx.AsyncClient(base_url=self.url, auth=("admin", PASSWORD), timeout=LIMIT_S, trust_env=False)
 
     def output(self) -> str:
-        """All that it has said."""
+        """Its output so far."""
         return self.log.read_text()
 
     async def said(self, text: str) -> str:
-        """All that it has said, as soon as the text is in it; an error if it ends without."""
+        """Its output, as soon as it contains the text; an error if the process ends without it."""
         async with asyncio.timeout(LIMIT_S):
             while text not in self.output():
                 assert self.process.poll() is None or text in self.output(), self.output()

@@ -1,4 +1,4 @@
-"""Tasks and workers by chance, few enough of each kind that they get in each other's way."""
+"""Random tasks and workers, few enough of each kind that they get in each other's way."""
 
 from collections.abc import Collection
 from random import Random

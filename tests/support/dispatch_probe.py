@@ -67,7 +67,7 @@ class ProbedStage(Stage):
 
     @asynccontextmanager
     async def at_once(self) -> AsyncIterator[None]:
-        """What happens in the block is seen in one look."""
+        """The dispatcher sees everything that happens in the block in one look."""
         await self.dispatcher.dispatcher.shut()
         self._is_watched = False
         yield
@@ -96,7 +96,7 @@ class ProbedStage(Stage):
         return probe.task_id
 
     async def seen(self, probe: UUID) -> None:
-        """Returns when the probe is assigned; at once while nothing is waited for."""
+        """Returns when the probe is assigned; immediately while nothing is waited for."""
         if not self._is_watched:
             return
         async with asyncio.timeout(LIMIT_S):

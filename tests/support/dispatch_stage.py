@@ -100,7 +100,7 @@ class Stage:
         return found[0]
 
     async def until(self, is_so: Callable[[], Awaitable[bool]]) -> None:
-        """Returns when it is so: asked again and again, since nothing announces changed rows."""
+        """Returns when the condition holds. It polls, since nothing announces changed rows."""
         async with asyncio.timeout(LIMIT_S):
             while not await is_so():  # noqa: ASYNC110  # rows
                 await asyncio.sleep(0.01)

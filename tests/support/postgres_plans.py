@@ -1,4 +1,4 @@
-"""Query plans as EXPLAIN tells them in JSON."""
+"""Query plans as EXPLAIN shows them in JSON."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -34,7 +34,7 @@ class ProcessorProcess:
     folder: Path
 
     def output(self) -> str:
-        """All that it has said."""
+        """Its output so far."""
         return self.log.read_text()
 
     def is_running(self) -> bool:
@@ -55,7 +55,7 @@ class ProcessorProcess:
         return await self.ended()
 
     async def said(self, text: str) -> str:
-        """All that it has said, as soon as the text is in it; an error if it ends without."""
+        """Its output, as soon as it contains the text; an error if the process ends without it."""
         async with asyncio.timeout(LIMIT_S):
             while text not in self.output():
                 assert self.is_running() or text in self.output(), self.output()

@@ -80,7 +80,7 @@ async def connect(port: int, *, source: str = "127.0.0.1", tls: ssl.SSLContext |
 
 @asynccontextmanager
 async def connected(port: int, *, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Raw]:
-    """The same, closed at the end."""
+    """A connection that is closed at the end."""
     raw = await connect(port, source=source, tls=tls)
     try:
         yield raw

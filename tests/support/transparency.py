@@ -30,7 +30,7 @@ def record(number: int, partition: int = 0, offset: int | None = None) -> Record
 
 
 def records(count: int, partition: int = 0) -> list[Record]:
-    """The first ones."""
+    """The first `count` records."""
     return [record(number, partition) for number in range(count)]
 
 

@@ -88,7 +88,7 @@ class EndpointServer:
         return [each for each in self.requests if 200 <= each.status < 300]
 
     async def have(self, enough: Callable[[], bool], limit_s: float = 60) -> None:
-        """Returns as soon as it is so."""
+        """Returns as soon as the condition holds."""
         async with asyncio.timeout(limit_s):
             while not enough():  # noqa: ASYNC110  # a condition of any kind
                 await asyncio.sleep(0.02)

@@ -17,7 +17,7 @@ from tests.support.claim_rows import Placed, Row, insert
 
 @asynccontextmanager
 async def worker_claims(database: str, name: str = "w1") -> AsyncIterator[Claims]:
-    """Those of a worker of that name."""
+    """The reads and writes of a worker of that name."""
     settings = Settings(kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name=name, lease_s=60)
     connection = Connection(database, f"pulp-worker/{name}", timeout_s=settings.lease_s)
     claims = Claims(settings, connection)

@@ -33,7 +33,7 @@ def test_only_those_write_events_who_have_to() -> None:
 
 def test_no_rule_is_for_more_than_one_thing() -> None:
     rules = wanted(Topics.named("p"), {role: ("User:x",) for role in Role})
-    assert len(set(rules)) == len(rules)  # one principal for all roles has none twice
+    assert len(set(rules)) == len(rules)  # no rule twice, even if one principal has all roles
     assert {rule.pattern for rule in rules} == {"literal"}
     assert {rule.resource for rule in rules} == {"topic", "group", "transactional-id"}
     assert not [rule for rule in rules if "*" in rule.name]

@@ -139,7 +139,7 @@ def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("events", [0, 25])
 def test_a_name_that_ends_in_gz_is_compressed(tmp_path: Path, name: str, given: list[str], events: int) -> None:
-    """A.json.gz was plain text, which no tool opened."""
+    """An export to NAME.gz was once plain text, which no tool could open."""
     audit, plain = Audit([entry(offset) for offset in range(events)]), tmp_path / "plain"
     is_csv = "csv" in (name.lower() + "".join(given))
     assert admin(tmp_path, audit, "audit", "export", "--to", str(plain), "--format", "csv" if is_csv else "jsonl") == 0
@@ -157,7 +157,7 @@ def test_another_compression_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_parquet_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It had the mode of any new file until it was whole."""
+    """Until it was complete, it once had the mode of any new file."""
     modes = []
 
     def write(source: Path, target: Path) -> int:
@@ -175,7 +175,7 @@ def test_parquet_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_row_group_of_parquet_is_bounded_by_bytes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event may have a megabyte, and a group is in memory at once."""
+    """An event may have a megabyte, and a whole group is in memory."""
     from pyarrow import parquet
 
     monkeypatch.setattr("pulp_admin.audit_formats._GROUP_BYTES", 2000)
@@ -222,7 +222,7 @@ def test_exports_that_cannot_begin(
 def test_an_export_that_is_refused_leaves_nothing_to_continue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To continue it would be refused again, and the files would be in the way of the one that is meant."""
+    """Continuing it would be refused again, and its files would be in the way of the corrected export."""
     audit, target = Audit([entry(0)]), tmp_path / "audit.jsonl"
 
     def picky(request: httpx.Request) -> httpx.Response:
@@ -347,7 +347,7 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("pages", [0, 3])
 def test_a_killed_export_is_continued(server: Served, tmp_path: Path, format_: str, pages: int) -> None:
     """Killed with SIGKILL while it waits for a page, once more when it has a torn page behind it: nothing is lost, and
-    nothing is there twice.
+    nothing is exported twice.
     """
     whole, target = tmp_path / f"whole.{format_}", tmp_path / f"cut.{format_}"
     export = ["audit", "export", "--to"]
@@ -360,7 +360,7 @@ def test_a_killed_export_is_continued(server: Served, tmp_path: Path, format_: s
         assert server.is_stuck.wait(60)
         running.send_signal(signal.SIGKILL)
         running.wait(60)
-        with target.with_name(target.name + ".part").open("ab") as part:  # as if it had been killed amid the next page
+        with target.with_name(target.name + ".part").open("ab") as part:  # as if killed in the middle of the next page
             part.write(b'{"partition":0,"offs')
         assert not target.exists()
     server.pages_left = 10**9

@@ -93,7 +93,7 @@ class Server:
 
     @property
     def done(self) -> list[str]:
-        """The tasks with a request, in the order of their numbers."""
+        """The tasks that were requested to change, by number."""
         return sorted(task_id for task_id, _ in self.asked)
 
 
@@ -110,7 +110,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lets somebody answer the next question with a text."""
+    """Answers the next question with this text."""
 
     def answering(text: str) -> None:
         monkeypatch.setattr("pulp_console.asking.can_ask", lambda: True)
@@ -131,7 +131,7 @@ def test_a_rerun_says_what_a_submission_says(tmp_path: Path, capsys: Capture) ->
     )
     assert admin(tmp_path, server, "tasks", "rerun", "--task-id", id_of(1), "--output", "json") == 0
     assert json.loads(capsys.readouterr().out) == {"task_id": id_of(1001), "rerun_of": id_of(1)}
-    assert len(set(server.keys)) == 2  # who asks twice wants two
+    assert len(set(server.keys)) == 2  # two requests mean two tasks
 
 
 def test_a_rerun_with_changes(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_a_server_that_goes_away_is_not_asked_for_the_rest(tmp_path: Path, capsy
 def test_what_takes_a_while_shows_how_far_it_is(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(0, 10_000, 5))  # five seconds pass between any two looks at the clock
+    now = iter(range(0, 10_000, 5))  # each reading of the clock is five seconds later than the last
     monkeypatch.setattr("pulp_admin.bulk.time", SimpleNamespace(monotonic=lambda: float(next(now))))
     server = Server(*failed(3))
     assert admin(tmp_path, server, "tasks", "rerun", "--all", "--state", "error", "--yes") == 0

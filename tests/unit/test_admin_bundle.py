@@ -116,7 +116,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_full_disk_leaves_no_half_of_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a file refused the next try, and looked like a bundle."""
+    """Half a file looked like a bundle, and blocked the next try."""
     target = tmp_path / "bundle.json"
     command = ("tasks", "bundle", "--task-id", TASK, "--to", str(target))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

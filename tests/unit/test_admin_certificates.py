@@ -1,4 +1,4 @@
-"""What `pulp-admin` says of certificates that do not fit, over real TLS connections."""
+"""What `pulp-admin` says about certificates that it cannot accept, over real TLS connections."""
 
 import ipaddress
 import ssl

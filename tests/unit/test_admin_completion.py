@@ -16,7 +16,7 @@ ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 
 
 def offered(folder: Path, answer: Answer, *words: str) -> list[str]:
-    """The words that are offered for the last of the words."""
+    """The completions of the last word."""
     app = App({}, make_client=lambda _: client_of(folder, answer))
     complete = ShellComplete(cli, {"obj": app}, "pulp-admin", "_PULP_ADMIN_COMPLETE")
     return [item.value for item in complete.get_completions(list(words[:-1]), words[-1])]
@@ -83,7 +83,7 @@ def test_no_server_and_no_usable_configuration_offer_nothing(
 
 
 def commands(group: click.Group, *path: str) -> list[tuple[str, click.Command]]:
-    """Every command below the group, with its whole name."""
+    """Every command below the group, by its full name."""
     context, found = click.Context(group), []
     for name in group.list_commands(context):
         command = group.get_command(context, name)

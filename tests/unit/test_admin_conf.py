@@ -146,7 +146,7 @@ def test_the_server(machine: Machine, text: str, url: str) -> None:
     ],
 )
 def test_the_proxy(machine: Machine, text: str, proxy: str | None) -> None:
-    """Pulp 2's client goes by it; the port has the default that its file names."""
+    """Pulp 2's client uses it; the port defaults to the one that its file names."""
     machine.write(machine.site / "admin.conf", f"[server]\n{text}\n")
     assert (machine.read().proxy, machine.warnings) == (proxy, [])
     machine.write(machine.home / "admin.conf", "[server]\nproxy_host =\n")
@@ -268,7 +268,7 @@ def test_a_file_that_cannot_be_read(machine: Machine) -> None:
 
 
 def test_a_remark_behind_a_value_is_no_part_of_it(machine: Machine) -> None:
-    """A semicolon behind a blank begins one, as in the files that Pulp 2 reads; any other is part of the value."""
+    """A semicolon after a blank begins a remark, as in the files that Pulp 2 reads; any other is part of the value."""
     text = "[server]\nhost = pulp.example.org ; the new one\nport = 8443\t;\nverify_ssl = false ; for now\n"
     machine.write(machine.home / "admin.conf", text + "[auth]\nusername = jo ; me\npassword = a;b#c # d ; e\n", 0o600)
     config = machine.read()

@@ -1,4 +1,4 @@
-"""The user guide's pages, literally. The guide sets each line off by one blank (its markup); that is taken away here."""
+"""The user guide's pages, literally. The guide's markup puts one blank before each line; it is removed here."""
 
 import textwrap
 from pathlib import Path
@@ -210,7 +210,7 @@ def test_the_list_tells_as_much_as_the_details(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_documents_in_a_list_are_as_pulp_prints_them() -> None:
-    """Each key by its name, those of the first document; what another document lacks is left out."""
+    """The first document says which keys are shown; a key that another document lacks is left out there."""
     errors = [{"name": "b.rpm", "error": "404"}, {"name": "c.rpm", "more": 1}]
     assert render.document({"error_details": errors}) == [
         "Error Details:",

@@ -97,7 +97,7 @@ def test_the_beginning_of_an_id_is_looked_up(tmp_path: Path) -> None:
 
 
 def test_a_task_that_is_purged_meanwhile_is_one_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both requests find it: that for tasks that are not purged, and that for those that are."""
+    """Both requests find it: the one for tasks that are not purged, and the one for those that are."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/pulp/api/v3/tasks/":

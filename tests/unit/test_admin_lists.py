@@ -187,7 +187,7 @@ def test_half_a_character_in_an_argument_is_refused(tmp_path: Path, capsys: pyte
 
 
 def test_a_list_of_the_past_waits_for_nothing_that_came_later(tmp_path: Path) -> None:
-    """Nor does it wait for positions of a server that was set up again since."""
+    """Nor does it wait for the positions of a server that has been set up again since."""
     (tmp_path / "positions.json").write_text('{"http://pulp.test": {"99": 5}}')
     asked = []
 
@@ -218,7 +218,7 @@ def test_a_list_of_the_past_asks_for_its_moment(tmp_path: Path, given: str, aske
 
     assert admin(tmp_path, answer, "tasks", "list", "--as-of", given) == 0
     assert admin(tmp_path, answer, "queue", "--as-of", given) == 0
-    assert found == [asked] * 3  # the queue has two lists
+    assert found == [asked] * 3  # the queue command requests two lists
 
 
 @pytest.mark.parametrize("command", [["details", "--as-of"], ["diff"]])

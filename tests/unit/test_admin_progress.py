@@ -34,7 +34,7 @@ def test_what_is_told(progress: object, words: list[str]) -> None:
 
 
 def test_the_guides_sync_is_counted_where_it_is_exact() -> None:
-    """Its content counts 0 items left of 37 as soon as all are handed on; its RPMs tell that 6 are left."""
+    """Its content counts 0 of 37 items left as soon as all are handed on; its RPMs count 6 left."""
     assert progress_words(PROGRESS) == ["31/37 items", "37.5/150.0 MB"]
     assert counts_of(PROGRESS).fraction == pytest.approx(37_528_126 / 149_958_122)
 

@@ -1,4 +1,4 @@
-"""`pulp-admin queue` and `tasks details --why`: what a person sees of waiting tasks, and what a script gets."""
+"""`pulp-admin queue` and `tasks details --why`: what a person sees about waiting tasks, and what a script gets."""
 
 import json
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ RUNS: dict[str, Any] = {
 
 
 class QueueServer:
-    """What waits, as the server tells it."""
+    """What waits, according to the server."""
 
     def __init__(
         self, *, queues: Sequence[Any] = QUEUES, resources: Sequence[Any] = RESOURCES, why: Any = WHY, line: Any = LINE
@@ -188,7 +188,7 @@ PLACE  TASK                                  ACCESS     WAITS  OPERATION
 def test_a_task_for_which_later_ones_do_not_wait_is_not_said_to_have_no_worker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It may be parked, or wait for its next attempt."""
+    """It may be parked, or may be waiting for its next attempt."""
     server = QueueServer(line={**LINE, "tasks": [in_line(1, B, passed_over=True), in_line(2, C)]})
     assert admin(tmp_path, server, "queue", "--resource", "repository:zoo") == 0
     shown = " ".join(capsys.readouterr().out.split())

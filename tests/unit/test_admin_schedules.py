@@ -75,7 +75,7 @@ class Server:
             return httpx.Response(201, json=NIGHTLY)
         if request.method == "PATCH":
             return httpx.Response(200, json={**NIGHTLY, **body})
-        wanted = request.url.params.get("name", "").strip()  # a blank filter is none, as in Pulp 3
+        wanted = request.url.params.get("name", "").strip()  # an empty filter counts as no filter, as in Pulp 3
         rows = [NIGHTLY] if wanted in ("", "nightly") else []
         return httpx.Response(200, json={"count": len(rows), "next": None, "previous": None, "results": rows})
 
@@ -183,7 +183,7 @@ def test_enable_disable_and_delete(server: Server, tmp_path: Path, capsys: pytes
 def test_a_blank_name_is_that_of_no_schedule(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
 ) -> None:
-    """A script whose variable is empty must not change the first schedule that there is."""
+    """A script whose variable is empty must not change the first schedule."""
     options = {"update": ["--every", "1h"], "delete": ["--yes"]}.get(command, [])
     assert admin(tmp_path, server, "schedules", command, name, *options) == 65
     assert server.asked == []

@@ -1,4 +1,4 @@
-"""`login` stores a token instead of a password, where nobody else can read it; `logout` ends it."""
+"""`login` stores a token in place of a password, where nobody else can read it; `logout` ends it."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ JO = Session(token="pulp_hunter2", token_id=ID, username="jo", expires_at="2026-
 
 
 class Place:
-    """A home with a session file, and a server that makes tokens."""
+    """A home with a session file, and a server that creates tokens."""
 
     def __init__(self, home: Path) -> None:
         self.file = home / ".pulp" / "sessions.json"
@@ -166,7 +166,7 @@ def test_a_logout_ends_the_session_on_the_server_and_here(place: Place, capsys: 
     "env", [{"PULP_TOKEN": "pulp_ci"}, {"PULP_USERNAME": "jo", "PULP_PASSWORD": "wrong"}, {"PULP_USERNAME": "ann"}]
 )
 def test_a_logout_ends_the_session_whoever_the_environment_names(place: Place, env: dict[str, str]) -> None:
-    """Another user's right, or a wrong password, would leave the token valid, with nothing here to revoke it by."""
+    """With another user's rights, or a wrong password, the token would stay valid, and nothing here could revoke it."""
     Sessions(place.file.parent).keep(URL, JO)
     assert place.run("logout", **env) == 0
     assert place.asked == [("DELETE", f"/pulp/api/v3/tokens/{ID}/", "Bearer pulp_hunter2")]

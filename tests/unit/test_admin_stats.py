@@ -110,7 +110,7 @@ def test_what_the_server_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("zone", ["EAST-1", "EAST-13", "WEST+11"])
 def test_today_is_the_day_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
-    """In Europe `today` was yesterday, as its midnight is in UTC."""
+    """In Europe, `today` was once yesterday, because the local midnight falls on the day before in UTC."""
     server = Server()
     with monkeypatch.context() as patched:
         patched.setenv("TZ", zone)
@@ -125,7 +125,7 @@ def test_today_is_the_day_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_time_without_a_zone_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half past midnight is a time of the day before in UTC, where clocks are an hour ahead of it."""
+    """Half past midnight falls on the day before in UTC, if the zone is an hour ahead."""
     server = Server()
     with monkeypatch.context() as patched:
         patched.setenv("TZ", "EAST-1")

@@ -1,4 +1,4 @@
-"""`status`: what it shows, and that a script notices when nothing runs tasks."""
+"""`status`: what it shows, and how a script notices that nothing runs tasks."""
 
 import json
 from pathlib import Path

@@ -79,7 +79,7 @@ class Server:
         if path.endswith("/deliveries/"):
             return httpx.Response(200, json=self._page([DELIVERY]))
         if path == ROOT:
-            wanted = request.url.params.get("name", "").strip()  # a blank filter is none, as in Pulp 3
+            wanted = request.url.params.get("name", "").strip()  # an empty filter counts as no filter, as in Pulp 3
             found = [CHAT] if wanted in ("", "chat") else []
             return httpx.Response(200, json=self._page(found))
         return httpx.Response(200, json={**CHAT, "parked": [PARKED]} if request.method == "GET" else CHAT)
@@ -102,7 +102,7 @@ def server() -> Server:
 def test_a_blank_name_is_that_of_no_subscription(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str
 ) -> None:
-    """A script whose variable is empty must not change the first subscription that there is."""
+    """A script whose variable is empty must not change the first subscription."""
     server = Server()
     assert admin(tmp_path, server, "subscriptions", command[0], name, *command[1:]) == 65
     assert server.asked == []
@@ -133,7 +133,7 @@ def test_create_sends_what_is_said_and_prints_the_secret_alone(
     "command", [["create", "chat", "https://chat.example.org/pulp"], ["redeliver", "chat", "--yes"]]
 )
 def test_since_takes_every_spelling_of_a_time(server: Server, tmp_path: Path, command: list[str]) -> None:
-    """The server takes times with their zone alone."""
+    """The server accepts only times with a zone."""
     for spelt in ("24h", "yesterday", "2026-11-24", "2026-11-24 12:00", "2026-11-24T12:00:00+02:00"):
         assert admin(tmp_path, server, "subscriptions", *command, "--since", spelt) == 0
         *_, (_, _, body) = server.asked
@@ -208,7 +208,7 @@ def test_a_redelivery_says_that_it_resumes(
 def test_a_rotation_that_ends_a_secret_which_still_signs_asks_first(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A receiver may have that one alone, for example where the newest was printed and lost."""
+    """It may be the only one that a receiver has, for example if the newest was printed and lost."""
     monkeypatch.setitem(CHAT, "previous_secret_until", "9998-01-02T03:04:05.000000Z")
     assert admin(tmp_path, server, "subscriptions", "rotate-secret", "chat") == 64
     assert server.asked == []

@@ -88,7 +88,7 @@ def test_a_token_is_revoked_by_its_name_or_its_id(tmp_path: Path, capsys: pytest
     server = Server()
     assert admin(tmp_path, server, "tokens", "revoke", "--name", "none", "--yes") == DATA
     assert admin(tmp_path, server, "tokens", "revoke", "--id", "../tasks", "--yes") == 0
-    assert server.asked[-1][1] == f"{ROOT}..%2Ftasks/"  # no other path
+    assert server.asked[-1][1] == f"{ROOT}..%2Ftasks/"  # it leads to no other path
     assert admin(tmp_path, server, "tokens", "revoke", "--yes") == USAGE
 
 

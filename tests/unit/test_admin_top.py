@@ -102,7 +102,7 @@ def test_lines_are_cut_to_their_width_and_what_nobody_serves_is_marked() -> None
 
 
 class Server:
-    """Answers all that the feed asks; streams are taken in turn, and after the last one is silence."""
+    """Answers all requests of the feed; it uses the streams in turn, and is silent after the last."""
 
     def __init__(self, *streams: bytes | httpx.Response) -> None:
         self.streams = list(streams)
@@ -142,7 +142,7 @@ class Server:
 
 
 class Silence(httpx.SyncByteStream):
-    """A stream that stays open, and says nothing."""
+    """A stream that stays open, and sends nothing."""
 
     def __init__(self, is_over: threading.Event) -> None:
         self._is_over = is_over
@@ -186,7 +186,7 @@ class Noted:
 
 
 def following(folder: Path, server: Server, viewer: Noted, until: Callable[[], bool]) -> None:
-    """Follow until something is true."""
+    """Follow until this is true."""
     feed = TopFeed(client_of(folder, server))
     feed.start(viewer)
     try:
@@ -265,7 +265,7 @@ class Fake:
 
 
 async def until(pilot: Pilot[Exception], is_true: Callable[[], bool]) -> None:
-    """Returns as soon as it is true."""
+    """Wait until this is true."""
     while not is_true():
         await pilot.pause()
 
@@ -287,7 +287,7 @@ def shown(app: TopScreen) -> list[list[str]]:
 
 
 def text_of(app: TopScreen) -> str:
-    """All that is on the screen, line by line."""
+    """The whole screen, line by line."""
     found: dict[float, list[tuple[float, str]]] = defaultdict(list)
     for x, y, text in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', app.export_screenshot()):
         found[float(y)].append((float(x), html.unescape(text).replace("\xa0", " ")))

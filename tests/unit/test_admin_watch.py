@@ -27,7 +27,8 @@ def sse(kind: str, offset: int = 7, progress: object = None, event_id: str = "c"
 
 
 class Stream(httpx.SyncByteStream):
-    """A stream with these events that then ends, breaks, or is held open: then nobody may wait for more."""
+    """A stream with these events, which then ends, breaks, or stays open; if it stays open, nobody may wait for
+    more."""
 
     def __init__(self, *chunks: bytes, then: str = "end") -> None:
         self._chunks, self._then = chunks, then

@@ -84,7 +84,7 @@ def test_how_long_it_waited_and_ran(changes: dict[str, Any], expected: tuple[str
 def test_a_task_of_the_past_has_run_until_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], as_of: str, spans: tuple[str, str]
 ) -> None:
-    """Its durations were counted until now."""
+    """Its durations were once counted until now."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url.params["as_of"] == as_of

@@ -27,7 +27,7 @@ async def status(port: int, sent: bytes) -> int:
 
 
 async def flood(raw: Raw, pieces: int) -> Answer | None:
-    """Send this many pieces; returns the answer, which comes before all were read, or none if the connection was
+    """Send this many pieces; returns the answer, which comes before all are read, or None if the connection is
     reset."""
 
     async def send() -> None:
@@ -186,7 +186,7 @@ async def test_silent_connections_do_not_keep_others_out() -> None:
                 assert await status(site.port, GET) == 200
             assert site.connections <= 300
             one = [raw for number, raw in enumerate(silent) if number % 5 == 0]
-            for _ in range(50):  # from the very address
+            for _ in range(50):  # from the same address
                 answer = await ask(site.port, GET, source="127.0.0.2")
                 assert answer is not None
                 assert answer.status == 200
@@ -250,10 +250,10 @@ async def test_a_trusted_proxy_has_more_connections_than_one_address() -> None:
 
 
 async def slow(port: int, size: int, *, rest_s: float, piece: int) -> int:
-    """Bytes that a client got of an answer of `size`, which took `piece` at a time."""
+    """How many bytes of an answer of `size` a client gets that takes `piece` at a time."""
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # else much is taken that nobody has read
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # else it buffers much that nobody reads
         client.setblocking(False)
         await loop.sock_connect(client, ("127.0.0.1", port))
         await loop.sock_sendall(client, b"GET /large/%d HTTP/1.1\r\n" % size + HOST + b"\r\n")
@@ -349,7 +349,7 @@ async def test_a_connection_that_has_ended_needs_no_garbage_collector(sent: byte
                     if is_reset:
                         raw.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             await site.down_to(0)
-            await asyncio.sleep(0)  # those that were called last return
+            await asyncio.sleep(0)  # lets the last callbacks return
             assert protocols() == before
         finally:
             gc.enable()

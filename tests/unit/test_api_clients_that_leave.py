@@ -1,5 +1,4 @@
-"""A client that goes away is not an error: there is no answer, and nothing in the log that an operator would look
-into."""
+"""A client that goes away is not an error: there is no answer, and no log line for an operator to look into."""
 
 import asyncio
 import logging
@@ -89,7 +88,7 @@ async def test_one_that_goes_while_a_body_that_is_too_large_is_thrown_away(caplo
 async def test_one_that_goes_while_an_answer_is_streamed(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await answers("GET", "/stream", received({"type": "http.request", "body": b""}))
-        # A server that tells it by an error of the send, as the newer protocol has it.
+        # A server that reports it as an error of the send, as the newer protocol does.
         sent = await answers("GET", "/stream", received(), spec_version="2.4", breaks_at=3)
     assert len(sent) == 3
     assert caplog.records == []

@@ -41,7 +41,7 @@ class Pool:
 
 
 class Scene:
-    """Requests that hold a connection until they are let go; `served` has their names in order."""
+    """Requests that hold a connection until the test ends them; `served` has their names in order."""
 
     def __init__(self, size: int, timeout_s: float = 60) -> None:
         self.now_s = 0.0
@@ -52,7 +52,7 @@ class Scene:
         self._turns = Turns(1000, lambda: 0.0)
 
     async def ask(self, name: str, client: str) -> "asyncio.Task[None]":
-        """A request of this client, as far as it gets by itself."""
+        """Start a request of this client, and let it run as far as it can."""
         self.ended[name] = asyncio.Event()
 
         async def app(*_: Any) -> None:

@@ -141,7 +141,7 @@ def test_a_pattern_that_may_take_long_is_refused(pattern: str) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"a":' * 2000, '{"a":' * 2000 + "1" + "}" * 2000])
 def test_arguments_are_looked_for_by_an_object_that_is_not_endless(text: str) -> None:
-    """A URL has room for more objects within each other than a parser takes: that was an internal error."""
+    """A URL has room for objects nested more deeply than a parser takes; that was once an internal error."""
     with pytest.raises(FieldErrors) as caught:
         TASK_FILTERS.condition("arguments__contains", [text])
     assert caught.value.errors == {"arguments__contains": ['Enter a JSON object, such as {"feed": "URL"}.']}

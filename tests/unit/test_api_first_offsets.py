@@ -1,4 +1,4 @@
-"""Where the log begins is asked once for all streams that resume at the same time."""
+"""The beginning of the log is requested once for all streams that resume at the same time."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from pulp_events.memory import MemoryLog
 
 
 class CountedLog(MemoryLog):
-    """Counts how often it is asked."""
+    """Counts the requests for its beginning."""
 
     asked = 0
 

@@ -1,4 +1,4 @@
-"""Streams that are written to together: who gets what, and who goes on by itself."""
+"""Streams that are written to together: which of them gets what, and which goes on by itself."""
 
 import asyncio
 import re
@@ -90,7 +90,7 @@ class Scene:
         self.following.go_on()
 
     async def settle(self) -> None:
-        """Until all has been written."""
+        """Wait until everything has been written."""
         async with asyncio.timeout(PATIENCE_S):
             while self.following._writing is not None:  # noqa: ASYNC110  # nothing announces it
                 await asyncio.sleep(0)
@@ -134,8 +134,8 @@ async def test_a_client_that_cannot_take_more_goes_on_by_itself_from_where_it_is
 async def test_one_that_comes_while_others_are_written_to_misses_nothing(scene: Scene) -> None:
     first, late = Client(), Client()
     await scene.follow(first)
-    scene.happens([event(0)])  # it is not written yet
-    await scene.follow(late)  # it has this event already
+    scene.happens([event(0)])  # not written yet
+    await scene.follow(late)  # it starts after this event
     scene.happens([event(1)])
     await scene.settle()
     assert (first.offsets, late.offsets) == ([0, 1], [1])
@@ -157,7 +157,7 @@ async def test_each_gets_what_it_has_chosen(scene: Scene) -> None:
     scene.happens([event(8, task=TASKS[1])])
     await scene.settle()
     assert of_task.offsets == [1, 5, 8]
-    assert nothing.follower.place.offsets == (9,)  # a ping of it names this place
+    assert nothing.follower.place.offsets == (9,)  # its pings name this place
 
 
 async def test_what_is_written_at_once_is_bounded(scene: Scene) -> None:
@@ -215,7 +215,7 @@ def test_what_was_made_is_forgotten_also_where_nothing_was_selected(monkeypatch:
 
 
 async def test_a_ping_never_takes_a_subscriber_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be released while its user is looked at again."""
+    """It may be released while its user's rights are being checked again."""
     monkeypatch.setattr(sse, "_RIGHTS_S", 0)
     monkeypatch.setattr(sse, "_PING_S", 0)
     client = Client()
@@ -229,7 +229,7 @@ async def test_a_ping_never_takes_a_subscriber_back(scene: Scene, monkeypatch: p
             yield RecentSpan((), follower.place)
 
         async def tell_origins(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
-            """They are known."""
+            """Nothing: the origins are known."""
 
     async def ended() -> None:
         for follower in list(scene.following._followers.get(EVERYTHING, ())):
@@ -313,7 +313,8 @@ RANDOM_EVENTS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.sampled_
 def test_whoever_is_anywhere_gets_what_it_lacks_and_then_what_all_get(
     happened: list[tuple[bool, int, int]], data: st.DataObject
 ) -> None:
-    """Beside a plain list of all events. Streams may be behind the end in one partition and before it in another."""
+    """Compared with a plain list of all events. Streams may be behind the end in one partition and before it in
+    another."""
     recent, ends, log = RecentEvents((0, 0, 0)), [0, 0, 0], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pulp_api.streaming.recent_events._MOST_EVENTS", 15)
@@ -347,7 +348,7 @@ def test_whoever_is_anywhere_gets_what_it_lacks_and_then_what_all_get(
 
 
 class Cycle:
-    """What `Direct` sees of uvicorn's answer."""
+    """The part of uvicorn's answer that `Direct` sees."""
 
     def __init__(self) -> None:
         self.chunked_encoding = True
@@ -389,7 +390,7 @@ def test_only_an_answer_in_chunks_that_its_client_takes_is_written_to(
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
-    """An application."""
+    """An application that does nothing."""
 
 
 class Continued:

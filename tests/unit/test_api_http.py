@@ -1,5 +1,5 @@
-"""Requests that the API's server accepts, over real connections: RFC 9112 to the letter, so that two programs cannot
-read one request differently.
+"""Requests that the API's server accepts, over real connections: RFC 9112 to the letter, so that no two programs read
+one request differently.
 """
 
 from collections.abc import AsyncIterator

@@ -58,7 +58,7 @@ class Idle:
         return made
 
     async def ask(self) -> None:
-        """A further request on it is answered."""
+        """Send another request on it, and read the answer."""
         self._writer.write(REQUEST)
         assert (await self.reader.readuntil(b"here")).startswith(b"HTTP/1.1 200 ")
 

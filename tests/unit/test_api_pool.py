@@ -1,4 +1,4 @@
-"""The API's pool comes back with Postgres, however long that was away."""
+"""The API's pool recovers when Postgres is back, however long it was away."""
 
 from pulp_api.main import connection_pool
 

@@ -5,7 +5,7 @@ from pulp_events.task import Position
 
 
 class StillClock:
-    """Stands still until it is set on."""
+    """Stands still until the test moves it."""
 
     now_s = 1000.0
 

@@ -35,7 +35,7 @@ def task(arguments: str = '{"repo_id": "zoo"}', resources: tuple[Resource, ...] 
 
 
 def rerun(before: TaskRow, known: OperationRow, **changed: Any) -> Any:
-    """The data of the event that a rerun is, by field."""
+    """The fields of the event that a rerun appends."""
     change = parse(msgspec.json.encode(changed))
     return msgspec.json.decode(msgspec.json.encode(accepted_of(drafted(submission_of(before, change, known), known))))
 
@@ -91,7 +91,7 @@ def test_tags_by_a_template_follow_as_well() -> None:
     [
         ((ZOO, CDS), (BAR, CDS)),  # the client's own additions stay
         ((CDS, ZOO), (CDS, BAR)),  # in its place: the first one decides the partition
-        ((SHARED_ZOO,), (SHARED_ZOO, BAR)),  # the client named another use: only declared ones are added to it
+        ((SHARED_ZOO,), (SHARED_ZOO, BAR)),  # the client's own access mode stays
         ((), (BAR,)),
         ((BAR, ZOO), (BAR,)),  # it is there already
     ],
@@ -107,7 +107,7 @@ def test_tags_that_the_client_named_stay() -> None:
 
 
 def test_what_is_declared_by_now_comes_to_what_was_used_then() -> None:
-    """Without it the operation would refuse to run."""
+    """Without the new resource, the operation would refuse to run."""
     assert submission_of(task(), Rerun(), operation(WITH_ORPHANS)).resources == (ZOO, ORPHANS)
 
 

@@ -1,4 +1,4 @@
-"""Compressed streams: data sent to many or to one arrives at once, and the stream is complete at the end."""
+"""Compressed streams: data sent to many or to one arrives immediately, and the stream is complete at the end."""
 
 import gzip
 import zlib
@@ -18,7 +18,7 @@ PLAIN = [b"id: 1\ndata: a\n\n", b"x" * 70_000 + b"y" * 3, b"", bytes(range(256))
 
 
 class Chunks:
-    """An answer in chunks, as `Direct` writes it."""
+    """A chunked answer, as `Direct` writes it."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -34,7 +34,7 @@ class Chunks:
         return self.takes
 
     async def send(self, data: bytes) -> None:
-        """A part without frame."""
+        """A part without a frame."""
         self.body += data
 
 

@@ -31,7 +31,7 @@ def record(value: bytes | None) -> Record:
 
 
 def received(frame: bytes) -> list[ServerSentEvent]:
-    """What a subscriber makes of the stream `id: place` + frame, in pieces of three bytes."""
+    """The events that a subscriber reads from the stream `id: place` + frame, in pieces of three bytes."""
     stream = b"id: place\n" + frame
 
     def pieces() -> Iterator[bytes]:

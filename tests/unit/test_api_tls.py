@@ -191,7 +191,7 @@ def test_an_encrypted_key_needs_its_password(ca: Certificates, files: TlsFiles, 
     subprocess.run(["openssl", "pkey", "-in", files.key, "-aes256", "-passout", "pass:sesame", "-out", key], check=True)
     password.write_text("sesame\n")
     Served(TlsFiles(certificate=files.certificate, key=str(key), key_password_file=str(password)))
-    with pytest.raises(SettingsError, match="PULP_API_TLS_KEY_PASSWORD_FILE"):  # and nobody is asked on the terminal
+    with pytest.raises(SettingsError, match="PULP_API_TLS_KEY_PASSWORD_FILE"):  # and nobody is prompted on the terminal
         Served(TlsFiles(certificate=files.certificate, key=str(key)))
     password.write_text("wrong")
     with pytest.raises(SettingsError, match="PULP_API_TLS_KEY") as refused:

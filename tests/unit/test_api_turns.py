@@ -1,4 +1,4 @@
-"""The order of requests when more have arrived than can be answered at once."""
+"""The order of requests when more arrive than can be answered at the same time."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ from pulp_api.fairness.turns import Turns
 
 @dataclass(eq=False)
 class Asked:
-    """A request that tells in `begun` when it begins."""
+    """A request that notes in `begun` that it has begun."""
 
     name: str
     clients: tuple[Hashable, ...]
@@ -42,7 +42,7 @@ def test_only_so_many_are_answered_at_once_and_the_others_in_their_order() -> No
     first, _, _, _ = (scene.ask(name, "ada") for name in "abcd")
     assert scene.begun == ["a", "b"]
     scene.end(first, 0.1)
-    scene.end(first, 0.1)  # twice is once
+    scene.end(first, 0.1)  # ending it twice counts once
     assert scene.begun == ["a", "b", "c"]
 
 
@@ -120,7 +120,7 @@ def test_one_that_waits_for_something_keeps_nobody_waiting_for_long() -> None:
     scene = Scene(1)
     scene.ask("stream", "ada")
     scene.ask("next", "bob")
-    scene.turns.relieve(0.5)  # this process is busy: it would be no quicker
+    scene.turns.relieve(0.5)  # this process is busy: another request would not end any sooner
     assert scene.begun == ["stream"]
     scene.turns.relieve(0.0)
     assert scene.begun == ["stream", "next"]
@@ -136,6 +136,6 @@ def test_one_whose_client_has_gone_is_not_begun() -> None:
     gone = scene.ask("gone", "bob")
     scene.ask("next", "bob")
     scene.turns.give_up(gone)
-    scene.turns.give_up(busy)  # it has begun: it is ended by its end
+    scene.turns.give_up(busy)  # it has begun, so only its end counts
     scene.end(busy, 0.1)
     assert scene.begun == ["busy", "next"]

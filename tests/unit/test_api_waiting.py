@@ -1,4 +1,4 @@
-"""Why a task waits: the reason for every combination of facts, and the root cause at the end of the row."""
+"""Why a task waits: the reason for every combination of facts, and the root cause at the end of the chain."""
 
 from uuid import UUID
 
@@ -128,7 +128,7 @@ def test_the_reason_is_one_plain_sentence(given: WaitingFacts, code: Code, messa
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        # What never goes away by itself is told before what does.
+        # A reason that never goes away by itself is reported before one that does.
         (facts(has_dispatcher=False, workers=NOBODY, held=(HELD,)), Code.NO_DISPATCHER),
         (facts(workers=NOBODY, unmet=(UNMET,), held=(HELD,), ahead=AHEAD), Code.NO_WORKER_FOR_QUEUE),
         (
@@ -138,11 +138,11 @@ def test_the_reason_is_one_plain_sentence(given: WaitingFacts, code: Code, messa
         (facts(workers=workers(free=0), unmet=(UNMET,), held=(HELD,), ahead=AHEAD), Code.DEPENDENCY),
         (facts(workers=workers(free=0), held=(HELD,), ahead=AHEAD), Code.RESOURCE_HELD),
         (facts(workers=workers(free=0), ahead=AHEAD), Code.EARLIER_TASK),
-        # One that has just taken over frees nothing yet, and one that is away says nothing of that.
+        # A dispatcher that has just taken over frees nothing yet; one that is away is not settling.
         (facts(is_settling=True, held=(HELD,), workers=workers(free=0)), Code.DISPATCHER_SETTLES),
         (facts(is_settling=True, workers=NOBODY), Code.NO_WORKER_FOR_QUEUE),
         (facts(is_settling=True, has_dispatcher=False), Code.NO_DISPATCHER),
-        # What is assigned needs no other worker, only the end of the task before it in its slot.
+        # An assigned task needs no other worker, only the end of the task before it in its slot.
         (facts(has_dispatcher=False, claimed_by=ClaimedBy("w1", True)), Code.CLAIMED),
         (facts(workers=NOBODY, claimed_by=ClaimedBy("w1", True), held=(HELD,)), Code.RESOURCE_HELD),
         (facts(workers=NOBODY, claimed_by=ClaimedBy("w1", True)), Code.CLAIMED),
@@ -163,7 +163,7 @@ def replace_held(held: HeldResource, **changed: object) -> HeldResource:
 
 
 async def told(*known: WaitingFacts) -> WaitingForResponse | None:
-    """Why the first one waits, among these."""
+    """Why the first of these waits."""
     found = {each.task_id: each for each in known}
 
     async def facts_of(task_id: UUID) -> WaitingFacts | None:

@@ -22,7 +22,7 @@ CODES = {
 
 
 class Message:
-    """One that was not delivered."""
+    """A message that was not delivered."""
 
     def value(self) -> bytes:
         return b"12345"
@@ -51,14 +51,14 @@ class Reporting:
 
 
 class Refusing(Reporting):
-    """A producer that takes nothing."""
+    """A producer that accepts nothing."""
 
     def produce(self, *_: Any, **__: Any) -> None:
         raise KafkaException(self._error)
 
 
 class Silent(Reporting):
-    """A producer that hears nothing of its records."""
+    """A producer that gets no report about its records."""
 
     def flush(self, _: float) -> int:
         return len(self._reports)

@@ -102,7 +102,7 @@ def test_what_a_writer_that_was_killed_has_left_counts_for_nothing_and_is_remove
 
 
 def test_files_behind_a_manifest_that_was_put_back_stay_while_kafka_lacks_their_records(folder: Path) -> None:
-    """The manifest is from a copy that was made after two of five files; Kafka has nothing before the last record."""
+    """The manifest comes from a copy taken after two of five files; Kafka has nothing before the last record."""
     whole = files_of(folder)
     manifest = read_manifest(store_of(str(folder)), 0)
     assert manifest is not None
@@ -187,7 +187,7 @@ def test_a_manifest_that_is_missing_or_altered_is_named(folder: Path) -> None:
 
 
 def test_no_bit_of_a_manifest_ends_a_command_unexpectedly(folder: Path) -> None:
-    """A letter whose highest bit has changed is no UTF-8."""
+    """A letter whose highest bit has changed is not UTF-8."""
     path = folder / "0" / "manifest.json"
     whole = path.read_bytes()
     sound = Archive.open(str(folder)).manifests[0]
@@ -195,7 +195,7 @@ def test_no_bit_of_a_manifest_ends_a_command_unexpectedly(folder: Path) -> None:
         for bit in range(8):
             changed = whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]
             try:
-                assert Manifest.decode(changed, 0) == sound  # as where a blank between two words has changed
+                assert Manifest.decode(changed, 0) == sound  # for example, only white space has changed
             except NotManifest:
                 continue
     path.write_bytes(whole.replace(b"pulp-tasks", b"pulp\xadtasks"))
@@ -208,7 +208,7 @@ def test_no_bit_of_a_manifest_ends_a_command_unexpectedly(folder: Path) -> None:
 
 def test_a_folder_that_is_gone_is_named_by_the_checkpoints(folder: Path) -> None:
     """Without the manifest, nothing in the folder itself shows that there was one."""
-    for partition, size in ((0, COUNT), (1, 0)):  # a partition without records never had a folder
+    for partition, size in ((0, COUNT), (1, 0)):  # a partition without records never has a folder
         kept = folder / "checkpoints" / str(partition)
         kept.mkdir(parents=True, exist_ok=True)
         (kept / f"{size:020}").write_text("a checkpoint")
@@ -271,7 +271,7 @@ def test_a_storage_that_refuses_us_is_told_in_its_words() -> None:
 
 
 class LoginFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A storage that connects at once, with the login of its URL, and does not get through."""
+    """A storage that connects immediately, with the login of its URL, and then fails."""
 
     protocol = "login"
 
@@ -295,7 +295,7 @@ def test_the_login_of_a_url_is_in_no_message() -> None:
 
 
 def test_a_storage_that_does_not_answer_at_once_is_away() -> None:
-    """Not an unexpected error."""
+    """It is reported as away, not as an unexpected error."""
     register_implementation("login", LoginFileSystem, clobber=True)
     with pytest.raises(ArchiveAway, match=r"the archive at login://files\.test cannot be read: timed out"):
         store_of("login://files.test")

@@ -71,7 +71,7 @@ async def test_of_progress_only_the_last_is_kept_and_takes_room() -> None:
 
 
 async def test_what_they_hold_is_what_they_count() -> None:
-    """Small events take more for their places than for their values."""
+    """The places of small events take more memory than their values."""
     most = 1_000_000
 
     async def many() -> AsyncIterator[ArchivedEvent]:
@@ -134,7 +134,7 @@ def test_of_row_groups_without_a_wanted_key_or_offset_no_value_is_read(
 
 
 async def test_effects_are_read_with_the_records_that_have_them(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A span may be all of an archive, whose effects would be in memory at once."""
+    """One span may be the whole archive, and all its effects would be in memory."""
     asked = list[tuple[int, int, int]]()
 
     async def effects(_: AsyncConnection, partition: int, first: int, last: int) -> Effects:
@@ -142,7 +142,7 @@ async def test_effects_are_read_with_the_records_that_have_them(folder: str, mon
         return Effects({6: "stale", 12: None})
 
     monkeypatch.setattr(Effects, "of", effects)
-    nobody = cast("AsyncConnection", None)  # nothing else is asked of Postgres
+    nobody = cast("AsyncConnection", None)  # nothing else is read from Postgres
     month = DetachedMonth("before", None, datetime(2023, 1, 1, tzinfo=UTC), {0: 30}, (Places(0, 0, 29, 30),), False)
     found = events_of_tasks(nobody, DetachedRecords(folder), Detached([month]), [TASK], 0, 2, 20)
     assert [(each.record.offset, each.effect) async for each in found] == [
@@ -157,7 +157,7 @@ async def test_effects_are_read_with_the_records_that_have_them(folder: str, mon
 def test_an_archive_that_lacks_detached_records_cannot_be_read(
     folder: str, partition: int, start: int, end: int, is_there: bool
 ) -> None:
-    """Rather than an answer without them."""
+    """It is refused; an answer without them would be wrong."""
     records = DetachedRecords(folder)
     for ask in (
         lambda: list(records.read(partition, start, end)),

@@ -63,7 +63,7 @@ wide, tree, feeds = declared("wide", Wide), declared("tree", Tree), declared("fe
 
 
 def at_the_door(of: Operation, arguments: dict[str, Any]) -> str | None:
-    """What the API says, with nothing that could be remembered."""
+    """The API's answer, by a new checker, which remembers nothing."""
     by = checker(of.name, json.dumps(of.schema))
     try:
         left_out = by.check(arguments)
@@ -109,7 +109,7 @@ VALUES = st.recursive(
 
 
 def arguments_for(of: Operation) -> st.SearchStrategy[dict[str, Any]]:
-    """Arguments that are right, but for a few: of the operation's own names, and of one that it does not have."""
+    """Valid arguments, up to three of them replaced; among the names is one that the operation does not have."""
     assert of.schema is not None
     names = [*of.schema["properties"], "other"]
     right = st.sampled_from([{}, example(of.name, of.schema)["arguments"]])

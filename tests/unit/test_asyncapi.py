@@ -68,7 +68,7 @@ def test_channels_are_the_topics_and_have_every_type() -> None:
     }
     of_tasks = [MESSAGES[name]["name"] for name in DOCUMENT["channels"]["tasks"]["messages"]]
     assert sorted(of_tasks) == sorted(EVERY_TYPE.values())
-    # A checkpoint is a text of a format of its own, and no event.
+    # A checkpoint is a text in its own format, not an event.
     assert {message["name"] for message in MESSAGES.values()} - {asyncapi.CHECKPOINT} == schemas.names()
     assert "does not choose the partition" in DOCUMENT["channels"]["tasks"]["description"]
     assert {operation["action"] for operation in DOCUMENT["operations"].values()} == {"send"}
@@ -84,7 +84,7 @@ def message_of(example: dict[str, Any]) -> str:
 def test_examples_are_the_golden_events_and_fit_the_payload_and_the_headers(name: str) -> None:
     message = MESSAGES[name]
     examples = message.get("examples", [])
-    is_checkpoint = message["name"] == asyncapi.CHECKPOINT  # it has a format of its own
+    is_checkpoint = message["name"] == asyncapi.CHECKPOINT  # it has its own format
     assert bool(examples) != is_checkpoint
     assert [each["payload"] for each in examples] == [each for each in GOLDEN if message_of(each) == message["name"]]
     for example in examples:

@@ -27,7 +27,7 @@ def place(partition: int, offset: int, second: int, size: int = 1) -> EventPlace
 
 
 class Log:
-    """Partitions that grow, whose clocks may run backwards, and of whose events some match."""
+    """Partitions that grow and whose clocks may run backwards; some of their events match."""
 
     def __init__(self, chance: random.Random, partitions: int) -> None:
         self.chance, self.events = chance, [list[tuple[EventPlace, bool]]() for _ in range(partitions)]
@@ -97,7 +97,8 @@ RECORDS = 30
 async def test_pages_of_an_archive_go_on_where_a_clock_ran_backwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, limit: int
 ) -> None:
-    """A page ended where it began if what its scan had stopped at was dated before the rest: an export never ended."""
+    """A page ended where it began if the record that stopped its scan was dated before the rest; an export never
+    ended."""
     chance, partitions = random.Random(seed), 2
     ends = dict.fromkeys(range(partitions), RECORDS)
     until = START + timedelta(days=1)

@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
 
 
 class Clock:
-    """Stands still until it is set on."""
+    """Stands still until the test moves it."""
 
     now = 1000.0
 
@@ -104,7 +104,7 @@ def test_the_first_is_written_at_once_and_the_others_once_an_interval_with_their
     assert written[1].since <= written[1].time
     clock.now += 61
     audit.write_due()
-    fail(audit, "admin")  # after a quiet interval the next one is told at once again
+    fail(audit, "admin")  # after a quiet interval the next one is written immediately again
     assert [each.count for each in written] == [1, 999, 1]
 
 
@@ -128,7 +128,7 @@ def test_an_attacker_with_ever_new_names_and_addresses_fills_neither_memory_nor_
     audit.note(What.FORBIDDEN, actor="user:jo", address="10.0.0.9")
     assert written[-1].actor == "user:jo"  # one kind does not hide another
     audit.write_rest()
-    assert sum(each.count for each in written) == 10_001  # none is left out of the count
+    assert sum(each.count for each in written) == 10_001  # every one is counted
     assert len(written) <= 600
     assert {each.actor for each in written if each.address is None} == {"user:*"}
 

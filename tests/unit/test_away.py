@@ -1,4 +1,4 @@
-"""The errors that count as "Postgres is away", and how a call is tried again."""
+"""The errors that count as "Postgres is away", and how a call is retried."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from pulp_projections.away import AWAY, keep_trying, reason_of
 
 @pytest.fixture
 def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, in seconds; none of them takes time."""
+    """The pauses, in seconds; none of them takes time."""
     found: list[float] = []
 
     async def sleep(seconds: float) -> None:

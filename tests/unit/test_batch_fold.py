@@ -1,4 +1,4 @@
-"""A batch's fold that is begun early gives what one gives that is not, wherever it was interrupted."""
+"""A fold that begins before its batch's turn has the same result as one that does not, wherever it is interrupted."""
 
 import asyncio
 from random import Random
@@ -22,7 +22,7 @@ def pair() -> tuple[BatchFold, BatchFold]:
 
 
 def plain() -> tuple[bytes, Fold]:
-    """The second batch's rows and fold, with the first one's tasks known to it."""
+    """The second batch's rows and fold; it knows the first batch's tasks."""
     before = Fold({})
     list(before.history(FIRST))
     fold = Fold({task.task_id: task for task in before.changes().created})

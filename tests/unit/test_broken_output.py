@@ -1,6 +1,6 @@
 """Both commands with closed, full or broken output: the exit code stays, and there is no traceback.
 
-Each command runs as a process, with Python's usual buffers, because what they still hold at the end matters.
+Each command runs as a process with Python's usual buffers, because their contents at the end matter.
 """
 
 import json
@@ -32,7 +32,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def shell(script: str, env: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run a line of bash; the words are its `$@`."""
+    """Run a line of bash with these words as its `$@`."""
     command = ["bash", "-o", "pipefail", "-c", script, "bash", *words]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("events", "projections", "services", "operations", "cli", "deploy")
 SHARED = {
-    # One of each process.
+    # Each process has one.
     *("Settings", "Watchdog", "Connection"),
-    # A fact of the log, and the error or the view of it at an edge.
+    # A fact in the log, and its error or view at an edge.
     *("Outcome", "Progress", "Record", "Resource", "TaskError"),
     # Not renamed yet. Take a name out when it is unique; add none.
     *("Access", "Choice", "Command"),

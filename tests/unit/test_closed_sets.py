@@ -1,4 +1,4 @@
-"""A new member of a closed set is missing nowhere: one test a place, so that a failure names the place."""
+"""A new member of a closed set is missing nowhere: there is one test for each place, so that a failure names it."""
 
 import json
 import re

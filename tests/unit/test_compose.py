@@ -1,4 +1,4 @@
-"""The compose file, and the passwords that it takes: what can be checked of them without an engine."""
+"""The compose file and its passwords, as far as they can be checked without an engine."""
 
 import os
 import re
@@ -29,7 +29,7 @@ JOBS = ("topics", "acls", "roles", "migrate", "admin")
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A folder with the script in it, and the secrets that it made."""
+    """A folder with the script in it, and the secrets that it created."""
     shutil.copy(DEPLOY / "make-secrets", tmp_path)
     subprocess.run([tmp_path / "make-secrets"], check=True, capture_output=True)
     return tmp_path
@@ -53,7 +53,7 @@ def test_each_service_runs_a_command_that_there_is(name: str) -> None:
 
 def test_nothing_relies_on_a_compose_that_waits_for_health() -> None:
     conditions = {needed["condition"] for service in OURS.values() for needed in service.get("depends_on", {}).values()}
-    assert conditions == {"service_started", "service_completed_successfully"}  # each process waits by itself
+    assert conditions == {"service_started", "service_completed_successfully"}  # each process does its own waiting
     restarts = {name: service["restart"] for name, service in OURS.items()}
     assert {restarts[name] for name in (*SERVING, "transparency")} == {"unless-stopped"}
     assert {restarts[name] for name in JOBS if name != "admin"} == {"on-failure"}
@@ -74,7 +74,7 @@ def test_a_container_has_no_rights(name: str) -> None:
 def test_everything_that_a_container_takes_is_bounded(name: str) -> None:
     service = SERVICES[name]
     assert {"mem_limit", "pids_limit"} <= service.keys()
-    assert service["cpus"] <= 1  # Docker refuses more than the machine has
+    assert service["cpus"] <= 1  # Docker refuses more CPUs than the machine has
     for mount in service["tmpfs"]:
         assert re.search(r":size=\d+m,", mount)
 

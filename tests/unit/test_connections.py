@@ -61,7 +61,7 @@ def test_the_limit_that_is_met_first_counts() -> None:
     ("needs", "used", "starts"),
     [
         (WORKER, 98, True),
-        (WORKER, 99, True),  # the connection that looks is one of those in use, and is closed before
+        (WORKER, 99, True),  # the checking connection is among those in use, and is closed first
         (WORKER, 100, False),
         (PROCESSOR.for_partitions(12), 96, True),
         (PROCESSOR.for_partitions(12), 97, False),
@@ -98,8 +98,8 @@ def test_who_is_refused_for_want_of_a_connection_is_told_what_helps(message: str
     ("processors", "workers", "least"),
     [
         (1, 1, 200),  # what it needs without counting workers
-        # A worker has two connections, and one for a moment each minute; an API eight in its pool and one to follow the
-        # projection; a processor at most one for each of 12 partitions and five others.
+        # A worker has two connections, and briefly another one every minute; an API eight in its pool and one to follow
+        # the projection; a processor at most one for each of 12 partitions and five others.
         (1, 36, 36 * 3 + 10 + 18),
         (2, 150, 150 * 3 + 10 + 2 * 18),
     ],

@@ -264,7 +264,7 @@ def test_a_time_has_the_offset_of_its_own_day(now: str, text: str, expected: str
 
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)))
 def test_a_moment_stays_the_same_in_the_zone_of_the_machine(moment: datetime) -> None:
-    """Also in the hour that comes twice."""
+    """Even in the hour that comes twice."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
     time.tzset()

@@ -23,7 +23,7 @@ PODS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "StatefulSe
 
 
 def made() -> dict[str, set[str]]:
-    """The secrets and configuration maps that the document makes, and their keys."""
+    """The secrets and configuration maps that the document creates, and their keys."""
     found = {}
     for words in COMMANDS:
         if words[:1] == ["kubectl"] and "create" in words:
@@ -45,7 +45,7 @@ def literal(source: dict[str, Any]) -> str:
 
 
 def taken_as_variables(manifest: dict[str, Any]) -> set[str]:
-    """The configuration maps that a pod takes single settings of, if they are there."""
+    """The configuration maps from which a pod takes single settings."""
     sources = [each.get("valueFrom", {}) for each in pod_of(manifest)["containers"][0].get("env", [])]
     return {each["configMapKeyRef"]["name"] for each in sources if "configMapKeyRef" in each}
 

@@ -1,4 +1,4 @@
-"""Damaged content is set aside, and a good file that comes back replaces it wherever it was published."""
+"""Damaged content is set aside, and a good copy that arrives later replaces it wherever it was published."""
 
 import os
 from pathlib import Path

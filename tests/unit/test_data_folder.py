@@ -1,4 +1,4 @@
-"""The data folder of a local stack: one holder, and nothing mixed up."""
+"""The data folder of a local stack: it has one holder, and nothing in it is mixed up."""
 
 import json
 import os
@@ -237,7 +237,7 @@ def test_a_temporary_folder_of_a_stack_that_was_killed_is_removed_with_what_it_l
         identity = Identity.of(left.pid)
         abandoned.write_processes({"api": identity})
         assert abandoned._lock is not None
-        abandoned._lock.close()  # as the system does it for one that was killed
+        abandoned._lock.close()  # as the system does for a process that was killed
         with DataFolder(held) as running, DataFolder(other):
             running.mark_temporary()
             fresh = make_temporary()

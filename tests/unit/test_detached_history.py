@@ -1,4 +1,4 @@
-"""Which events are of a detached month, which answers need them, and what an archive has to have before."""
+"""Which events belong to a detached month, which answers need them, and what an archive must have before that."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ def record(time: datetime, offset: int, partition: int = 0) -> Record:
         (MAY, 10, 0, True),
         (JUNE, 41, 0, True),
         (JULY, 99, 0, False),  # a later month
-        (MAY, 100, 0, False),  # came after the month was detached, and was dated back
+        (MAY, 100, 0, False),  # arrived after the month was detached, with an earlier time
         (MAY, 49, 1, True),
         (MAY, 0, 2, False),  # a partition that came later
         (datetime(2026, 4, 30, 23, 59, 59, tzinfo=UTC), 10, 0, False),

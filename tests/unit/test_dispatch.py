@@ -28,7 +28,7 @@ USERS = ["ann", "ben", "eve"]
 
 
 class Pair:
-    """The dispatcher's core and the model, told the same."""
+    """The dispatcher's core and a model, with the same inputs."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -37,7 +37,7 @@ class Pair:
         self.count = 0
 
     def step(self) -> None:
-        """Something happens; then both agree on what may begin."""
+        """Do something at random; then both must agree on what may begin."""
         happening = self.random.choice(
             [self.add] * 6
             + [self.remove, self.wait_again, self.succeed, self.hold, self.pass_over, self.take_back, self.limit]
@@ -88,7 +88,7 @@ class Pair:
         assert self.dispatch.remove(UUID(int=0)) is None
 
     def wait_again(self) -> None:
-        """A task that was assigned, or was read again."""
+        """A task waits again: it was assigned, or is read again."""
         if self.model.waiting:
             task = self.random.choice(list(self.model.waiting.values()))
             self.dispatch.remove(task.task_id)
@@ -111,7 +111,7 @@ class Pair:
             self.dispatch.succeeded(other)
 
     def hold(self) -> None:
-        """As read at a takeover: a hold that was there before."""
+        """Add a hold that existed before, as a takeover reads it."""
         exclusive, shared = self.uses()
         hold = Hold(self.new_id(), self.random.choice("xyz"), self.random.choice(USERS), exclusive, shared)
         if not any(conflicts(hold, other) for other in self.model.holds.values()):

@@ -1,4 +1,4 @@
-"""Which tasks have backed off for long enough, by a clock of the test's own."""
+"""Which tasks have backed off for long enough, by the test's clock."""
 
 from random import Random
 from uuid import UUID

@@ -52,7 +52,7 @@ def test_more_are_woken_before_the_last_one_is_busy() -> None:
     first = fleet.wake()
     assert len(set(first)) == 32
     assert set(first) < set(tired)
-    assert fleet.wake() == []  # those are on their way
+    assert fleet.wake() == []  # they are already on their way
     for each in first:
         fleet.put(each, USUAL, 1)
     assert [take_one(fleet) is None for _ in range(32)] == [False] * 32
@@ -60,7 +60,7 @@ def test_more_are_woken_before_the_last_one_is_busy() -> None:
     assert len(set(first + second)) == 64
     for _ in range(8):
         take_one(fleet)
-    assert sorted(first + second + fleet.wake()) == sorted(tired)  # nobody is free: all are needed
+    assert sorted(first + second + fleet.wake()) == sorted(tired)  # no worker is free: all are needed
 
 
 def test_nobody_rests_soon_after_all_were_needed() -> None:

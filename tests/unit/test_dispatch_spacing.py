@@ -1,4 +1,4 @@
-"""A busy dispatcher looks less often; one with little to do looks at once."""
+"""A busy dispatcher looks less often; one with little to do looks immediately."""
 
 import pytest
 from pulp_processor.dispatching.dispatcher import spacing_s

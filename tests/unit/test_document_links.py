@@ -1,4 +1,4 @@
-"""Every relative link in a document leads to a file, and every anchor to a heading of it."""
+"""Every relative link in a document leads to a file, and every anchor to a heading in that file."""
 
 import re
 from pathlib import Path

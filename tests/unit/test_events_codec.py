@@ -1,4 +1,4 @@
-"""Bytes ↔ events: whatever is written can be read, every event ever written decodes for ever, and anything else is
+"""Bytes ↔ events: whatever is written can be read, every event ever written decodes for ever, and everything else is
 refused."""
 
 import json
@@ -234,7 +234,7 @@ def test_version_1_means_version_2_of_which_nothing_is_known_of_the_request() ->
 
 
 def test_version_1_does_not_know_what_version_2_has() -> None:
-    """A field of this name in version 1 is one that nobody knows, and is passed over."""
+    """In version 1 a field of this name is unknown, and is skipped."""
     found = decode(key_of(TASK), with_data(accepted(), request={"authentication": "token"}))
     assert isinstance(found, Event)
     assert isinstance(found.data, Accepted)

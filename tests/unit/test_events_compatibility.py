@@ -1,4 +1,4 @@
-"""The gate between releases: it lets pass what old programs bear, and nothing else."""
+"""The gate between releases: it passes changes that old programs can handle, and nothing else."""
 
 import copy
 import json
@@ -119,7 +119,7 @@ def test_an_optional_field_and_other_words_pass() -> None:
 
 
 def test_the_gate_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A released version that is gone, one that was changed, and a new one."""
+    """Given a released version that is gone, one that has changed, and a new one."""
     assert main(["--add", "--folder", str(tmp_path)]) == 0
     assert main(["--check", "--folder", str(tmp_path)]) == 0
     (tmp_path / "org.pulpproject.task.vanished.v1.json").write_text("{}")

@@ -43,7 +43,7 @@ class Story(RuleBasedStateMachine):
     def happens(self, event: Event) -> None:
         before = self.task
         after = evolve(before, event, Position(0, self.offset), at_ms=self.offset)
-        assert after == evolve(before, event, Position(0, self.offset), at_ms=self.offset)  # nothing but its arguments
+        assert after == evolve(before, event, Position(0, self.offset), at_ms=self.offset)  # a pure function
         self.offset += 1
         if isinstance(after, Ignored):
             return

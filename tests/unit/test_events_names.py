@@ -1,4 +1,4 @@
-"""Names that never change or that others rely on: public names, wire names, partitions, ids, settings."""
+"""What never changes, or what others rely on: public names, wire names, partitions, ids, settings."""
 
 import pulp_events
 from pulp_events.codec import EVERY_TYPE, key_of

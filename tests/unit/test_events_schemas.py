@@ -1,4 +1,4 @@
-"""The committed JSON Schemas are those of the types, and say what the codec does."""
+"""The committed JSON Schemas match the types, and agree with the codec."""
 
 import json
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_a_service_tells_in_its_log_how_it_ended(
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR])
 def test_a_name_that_is_wrong_is_said_without_a_traceback(capsys: pytest.CaptureFixture[str], number: int) -> None:
-    """For example, the error for a missing checkpoint, or for a folder below one that cannot be written."""
+    """For example, for a missing checkpoint, or for a folder below one that is not writable."""
     assert main._explain({}, OSError(number, os.strerror(number), "/kept/checkpoint")) == os.EX_CONFIG
     said = capsys.readouterr().err
     assert f"/kept/checkpoint cannot be used: {os.strerror(number)}. Name another" in " ".join(said.split())

@@ -1,4 +1,4 @@
-"""Named credentials: where they go, where they never go, and what their files must be."""
+"""Named credentials: where they are sent, where they never are, and what their files must be like."""
 
 import base64
 import os

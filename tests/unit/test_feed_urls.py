@@ -1,4 +1,4 @@
-"""The URLs that are tried for a feed's files. The first is dnf's, as its `url_path_encode` makes it."""
+"""The URLs that are tried for a feed's files. The first is dnf's, from its `url_path_encode`."""
 
 import pytest
 from pulp_operations.feeds.urls import base_of, places

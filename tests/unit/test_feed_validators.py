@@ -1,4 +1,5 @@
-"""The validators for the next request of repomd.xml: its time, unless it may have changed again within the same second."""
+"""The validators for the next request of repomd.xml: its time, unless the file may have changed again within that
+second."""
 
 import pytest
 from pulp_operations.feeds import Feed, Fetched

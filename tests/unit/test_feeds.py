@@ -1,4 +1,4 @@
-"""Feeds as they are: odd URLs, mirrors and metalinks, servers that fail for a while, files that change meanwhile."""
+"""Feeds in practice: odd URLs, mirrors and metalinks, servers that fail for a while, files that change meanwhile."""
 
 import asyncio
 import fcntl
@@ -33,7 +33,7 @@ def sha256(content: bytes) -> str:
 
 
 def in_turn(*answers: Answer) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
-    """Another answer each time; the last one for ever."""
+    """Gives these answers in turn, and repeats the last one for ever."""
     left = list(answers)
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -48,12 +48,12 @@ def in_turn(*answers: Answer) -> Callable[[asyncio.StreamWriter], Awaitable[None
 
 
 def cut(sent: bytes, whole: bytes = BODY, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer that ends before its length says so."""
+    """An answer that ends before its stated length."""
     return ok(sent, *headers, length=len(whole), status=status)
 
 
 def rest(have: int, whole: bytes = BODY, sent: bytes | None = None) -> bytes:
-    """The rest of a file from there on, or a part of the rest."""
+    """An answer with the file from `have` on, or with a part of that."""
     told = f"Content-Range: bytes {have}-{len(whole) - 1}/{len(whole)}"
     body = whole[have:] if sent is None else sent
     return ok(body, told, length=len(whole) - have, status="206 Partial Content")
@@ -115,7 +115,7 @@ async def test_a_feed_that_changed_says_so(tmp_path: Path) -> None:
         await source.repomd()
         assert not await source.changed()
         assert await source.changed()
-        assert not await source.changed()  # nobody knows
+        assert not await source.changed()  # the server is busy: unknown
 
 
 async def test_a_feed_without_many_packages_is_not_asked_for_each_whether_it_has_changed(tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ async def test_parts_of_a_file_without_checksum_are_not_joined_blindly(tmp_path:
     assert header(server.heads[2], "Range") is None
 
 
-# What is told
+# What is reported
 
 
 async def test_an_odd_name_is_not_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which server is asked when: rest, rounds of failures, and the order of mirrors."""
+"""When each server gets a request: rest, rounds of failures, and the order of mirrors."""
 
 import itertools
 import random
@@ -17,7 +17,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class Servers:
-    """Fail as they are told, by the host's letter."""
+    """Each fails as the test says, by the letter of its host."""
 
     def __init__(self, clock: SimulatedClock, **faults: OperationError | None) -> None:
         self.clock, self.faults = clock, faults

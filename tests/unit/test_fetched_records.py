@@ -48,7 +48,7 @@ def batch(first: int, count: int, *, attributes: int = 0) -> bytearray:
 
 
 def fetched(*batches: bytes | bytearray, offset: int = 0) -> _PartitionRecords:
-    """What one fetch from an offset on has brought."""
+    """The records that one fetch from this offset on returned."""
     return _PartitionRecords(AT, MemoryRecords(b"".join(batches)), [], offset, None, None, True, 0)
 
 

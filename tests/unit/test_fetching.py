@@ -1,4 +1,4 @@
-"""Fetching from servers that mean harm: redirects, names that change, floods, drips, lies, and what errors tell."""
+"""Fetching from hostile servers: redirects, names that change, floods, drips, lies, and what errors say."""
 
 import asyncio
 import gzip
@@ -352,7 +352,7 @@ async def test_no_text_of_a_server_is_in_an_error(answer: bytes, caplog: pytest.
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
-    """Ends at once."""
+    """Closes the connection immediately."""
 
 
 async def test_closed_and_filtered_ports_and_those_that_speak_no_http_read_the_same() -> None:

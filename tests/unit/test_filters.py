@@ -115,7 +115,7 @@ def test_the_origins_of_any_log_in_any_batches_with_little_memory(
     log: list[Event | UnknownEvent], sizes: list[int], most: int
 ) -> None:
     def first(number: int, task_id: UUID) -> Origin | None:
-        """The origin of a task as the log before an event has it."""
+        """The origin of a task, from the log before the event."""
         return next(
             (
                 Origin.of(each)
@@ -132,7 +132,7 @@ def test_the_origins_of_any_log_in_any_batches_with_little_memory(
         found += look_up.origins({task_id: first(done, task_id) for task_id in look_up.missing})
         done += len(batch)
         assert len(memory) <= most
-    # An `accepted` that comes again repeats the first one here, as it does in a real log.
+    # A second `accepted` repeats the first one here, as it does in a real log.
     assert found == [first(number + 1, event.task_id) for number, event in enumerate(log)]
 
 
@@ -191,7 +191,7 @@ def test_what_no_event_can_have_is_refused(fields: dict[str, Any], told: str) ->
 
 
 def test_an_id_may_be_a_text() -> None:
-    wanted = Filter(tasks=(str(A),), groups=[str(B)])  # type: ignore[arg-type,list-item]  # of a program without types
+    wanted = Filter(tasks=(str(A),), groups=[str(B)])  # type: ignore[arg-type,list-item]  # as untyped code may
     assert wanted == Filter(tasks=(A,), groups=(B,))
 
 

@@ -19,7 +19,7 @@ def load(  # the parameters are those of `WriterLoad`
     in_flight_s: float = 0.0,
     is_reading: bool = True,
 ) -> WriterLoad:
-    """A writer's load; records that are queued are one batch unless `batches` says more."""
+    """A writer's load; its queued records are one batch unless `batches` says more."""
     count = batches if batches is not None else min(queued, 1)
     return WriterLoad(7, is_reading, count, queued, next_is_large, in_flight, in_flight_s)
 
@@ -45,16 +45,16 @@ TWO_LARGE_QUEUED = load(2 * FULL, batches=2, next_is_large=True)
         ({0: SMALL_QUEUED}, set(), LONGEST_S),
         ({0: LARGE_QUEUED}, {0}, LONGEST_S),  # a large batch is folded early
         ({0: TWO_LARGE_QUEUED}, set(), LONGEST_S),
-        ({0: PLACING}, set(), LONGEST_S),  # nobody knows yet where to read
+        ({0: PLACING}, set(), LONGEST_S),  # its position is not known yet
         ({}, set(), LONGEST_S),
         # While one cannot be fetched, the wait for the others is short.
         ({0: IDLE, 1: SMALL_QUEUED}, {0}, SHORT_S),
         ({0: IDLE, 1: PLACING}, {0}, SHORT_S),
-        # Three full batches in hand are enough for all, two and a record less than three are not.
+        # Three full batches in hand are enough for all; one record less is not.
         ({0: WRITING, 1: WRITING, 2: WRITING}, set(), LONGEST_S),
         ({0: WRITING, 1: WRITING, 2: load(in_flight=FULL - 1)}, {0, 1, 2}, LONGEST_S),
         ({0: load(FULL, in_flight=FULL), 1: WRITING, 2: IDLE}, set(), LONGEST_S),
-        # A writer that Postgres keeps waiting holds up no other one.
+        # A writer that waits for Postgres holds up no other.
         ({0: STUCK, 1: STUCK, 2: STUCK, 3: IDLE}, {3}, SHORT_S),
         ({0: load(FULL, in_flight=FULL, in_flight_s=0.9), 1: WRITING, 2: IDLE}, set(), LONGEST_S),
     ],

@@ -1,4 +1,4 @@
-"""The fold of a batch. What is expected comes from a plain reading of the records (`tests/support/records.py`)."""
+"""The fold of a batch. Expected results come from a plain reading of the records (`tests/support/records.py`)."""
 
 import json
 from collections import Counter

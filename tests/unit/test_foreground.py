@@ -26,7 +26,7 @@ def test_an_error_that_a_signal_has_caused_is_an_interruption(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signum: signal.Signals
 ) -> None:
     def up(_: Stack) -> None:
-        """A step that closes a descriptor, interrupted before it has noted that."""
+        """A step that closes a descriptor, and is interrupted before it notes that."""
         descriptor = os.open("/", os.O_RDONLY)
         try:
             os.close(descriptor)

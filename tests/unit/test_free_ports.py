@@ -1,4 +1,4 @@
-"""Ports of servers that are started, restarted and looked for again."""
+"""Ports of servers that are started, restarted and found again."""
 
 import socket
 import subprocess
@@ -11,7 +11,7 @@ from pulp_deploy.local.ports import HOST, free_ports, is_free
 
 
 def server_on(port: int) -> socket.socket:
-    """A server as asyncio, Postgres and Java make one."""
+    """A server like those of asyncio, Postgres and Java."""
     return socket.create_server((HOST, port), reuse_port=False)
 
 

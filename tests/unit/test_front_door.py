@@ -25,7 +25,7 @@ esac
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A folder with ./dev alone, and a path with next to nothing on it."""
+    """A folder with only ./dev, and a PATH with next to nothing on it."""
     (tmp_path / "bin").mkdir()
     for tool in TOOLS:
         found = shutil.which(tool)
@@ -93,7 +93,7 @@ def prepared(machine: Path) -> Path:
 
 
 def asked(machine: Path) -> list[str]:
-    """What uv was asked to change."""
+    """The changes requested from uv."""
     log = machine / "uv.log"
     return log.read_text().splitlines() if log.exists() else []
 

@@ -1,4 +1,4 @@
-"""What other topics than that of the tasks hold stays readable for ever: records that were written once, and are fixed."""
+"""The records of all topics besides the tasks' stay readable for ever: these were written once, and are fixed."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -11,7 +11,7 @@ from pulp_processor.consuming.internals.batch_transport import BatchConsumer
 
 
 class Coordinator:
-    """Stands in for aiokafka's, as far as it is used; `error` is raised once."""
+    """Stands in for the used part of aiokafka's; `error` is raised once."""
 
     def __init__(self, error: KafkaError | None, member_id: str) -> None:
         self.error, self.member_id = error, member_id
@@ -24,7 +24,7 @@ class Coordinator:
 
 
 def consumer(error: KafkaError | None = None, member_id: str = "a-1") -> tuple[BatchConsumer, list[Exception]]:
-    """A consumer that commits position 5 of partition 0, and the faults that it tells."""
+    """A consumer that commits position 5 of partition 0, and the faults that it reports."""
     faults: list[Exception] = []
     committed: list[Any] = []
 

@@ -14,7 +14,7 @@ MOVED: Final = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS,
 
 
 class Client:
-    """Refuses as many commits as `refusals` has; a poll runs `on_poll`."""
+    """Refuses a commit for each item of `refusals`; a poll runs `on_poll`."""
 
     def __init__(self, refusals: Sequence[int]) -> None:
         self.refusals = list(refusals)

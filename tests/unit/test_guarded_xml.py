@@ -48,4 +48,4 @@ def test_the_depth_is_that_of_the_caller() -> None:
 def test_nobody_else_builds_such_a_parser() -> None:
     folder = Path(__file__).parents[2] / "operations" / "pulp_operations"
     found = {path.name for path in folder.rglob("*.py") if "ParserCreate" in path.read_text()}
-    assert found == {"guarded_xml.py", "documents.py"}  # which splits a large document, and keeps no tree
+    assert found == {"guarded_xml.py", "documents.py"}  # the latter splits a large document, and keeps no tree

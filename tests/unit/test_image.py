@@ -1,4 +1,4 @@
-"""The image: what can be checked of it without an engine. `tests/containers` builds and runs it."""
+"""The image, as far as it can be checked without an engine. `tests/containers` builds and runs it."""
 
 import re
 import tomllib
@@ -94,7 +94,7 @@ def test_the_image_copies_what_is_there_and_is_not_root() -> None:
 def test_the_images_account_has_a_number_that_useradd_takes_for_a_user() -> None:
     [line] = [line for line in LINES if "useradd" in line]
     assert "--uid 10001" in line
-    assert "--system" not in line  # whose numbers end at 999: it warns
+    assert "--system" not in line  # it warns about numbers above 999
 
 
 def test_any_account_of_group_0_may_use_the_folder() -> None:

@@ -98,7 +98,7 @@ async def test_what_it_has_started_ends_with_the_call(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     with pytest.raises(LimitExceeded, match="longer than 2 s"):
         await call(functions.leaves_a_process, str(note), returns=str, total_s=2.0)
-    if note.exists() and note.read_text():  # else it was ended before it could start anything
+    if note.exists() and note.read_text():  # else the call ended before it started anything
         await gone(int(note.read_text()))
 
 

@@ -1,4 +1,5 @@
-"""Numbers that Postgres cannot hold are refused before they are written: one row with such a number ends each search."""
+"""Numbers that Postgres cannot hold are refused before they are written: one row with such a number makes every search
+fail."""
 
 import msgspec
 import pytest

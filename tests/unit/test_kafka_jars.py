@@ -1,4 +1,4 @@
-"""Kafka's jars are those that were released, or nothing starts."""
+"""Nothing starts unless Kafka's jars are the released ones."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A broker that is away fills no log: librdkafka tells of each of its attempts."""
+"""A broker that is away does not fill the log, although librdkafka reports each of its attempts."""
 
 import logging
 

@@ -110,7 +110,7 @@ def test_the_name_of_the_host_is_left_unchecked_only_on_request() -> None:
     assert client_settings(Kafka("h:1", security))["ssl.endpoint.identification.algorithm"] == "none"
     context = aiokafka_settings(Kafka("h:1", security))["ssl_context"]
     assert not context.check_hostname
-    assert context.verify_mode == ssl.CERT_REQUIRED  # who signed it still counts
+    assert context.verify_mode == ssl.CERT_REQUIRED  # its signer still counts
 
 
 def test_a_changed_password_file_counts_for_the_next_client(tmp_path: Path) -> None:

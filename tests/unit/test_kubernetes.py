@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: what can be checked of them without a cluster."""
+"""The Kubernetes manifests, as far as they can be checked without a cluster."""
 
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def test_the_keys_of_personal_data_are_for_those_who_use_them_if_they_are_there(
         [volume] = [each["secret"] for each in pod_of(manifest)["volumes"] if each["name"] == PERSONAL]
         assert volume["optional"] is True
         [given] = [each for each in container_of(manifest)["env"] if each["name"] == "PULP_PERSONAL_KEY_FILE"]
-        assert given["valueFrom"]["configMapKeyRef"]["optional"] is True  # without it no file is asked for
+        assert given["valueFrom"]["configMapKeyRef"]["optional"] is True  # without it, no file is needed
 
 
 @pytest.mark.parametrize("account", [each for each in MANIFESTS if each["kind"] == "ServiceAccount"], ids=named)

@@ -1,4 +1,4 @@
-"""A connection that listens is closed whatever interrupts its owner; Postgres is false."""
+"""A connection that listens is closed whatever interrupts its owner; Postgres is a double."""
 
 import asyncio
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ LIMIT_S = 10
 
 
 class Open:
-    """A connection, or what listens by it, that fails with an error which leaves it open."""
+    """A connection, or a listener on it, that fails with an error that leaves it open."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -24,7 +24,7 @@ class Open:
         self.connection = self
 
     def add_notify_handler(self, _: object) -> None:
-        """Nothing is notified."""
+        """There are no notifications."""
 
     async def execute(self, *_: object) -> Any:
         raise self.error

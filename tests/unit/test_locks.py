@@ -39,7 +39,7 @@ def test_locks_are_taken_in_one_place() -> None:
 def test_who_holds_a_lock_is_asked_in_one_statement() -> None:
     assert paths_with(r"from pg_locks") == [
         "projections/pulp_projections/locks.sql",
-        "services/processor/pulp_processor/dispatching/dispatch.sql",  # the lock on a row of its own
+        "services/processor/pulp_processor/dispatching/dispatch.sql",  # the lock on a single row
     ]
 
 

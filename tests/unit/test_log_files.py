@@ -28,7 +28,7 @@ def test_lines_are_merged_by_time_and_a_traceback_stays_behind_its_line(tmp_path
         ("api", OURS.format(1, 1).strip()),
         ("api", "Traceback"),
         ("api", "KeyError: 'x'"),
-        ("postgres", "2026-01-01T10:00:02.500Z [7] LOG:  ready"),  # one form of time
+        ("postgres", "2026-01-01T10:00:02.500Z [7] LOG:  ready"),  # every time in one form
         ("worker", '{"time": "2026-01-01T10:00:03.000Z", "msg": "up"}'),
         ("api", OURS.format(4, 4).strip()),
     ]
@@ -53,7 +53,7 @@ def test_who_follows_a_log_misses_nothing_when_it_is_moved(tmp_path: Path) -> No
     assert next(following) == []
     write(log, "last of the old one\n")
     rotate(log)
-    assert next(following) == []  # none exists at this moment
+    assert next(following) == []  # no log exists at this moment
     write(log, "first of a new one, which is longer than the old one was\n")
     assert [line.text[:5] for line in next(following)] == ["last ", "first"]
     write(log, "more\n")
@@ -77,7 +77,7 @@ for number in range(500):
     assert lines == [f"line {number}" for number in range(500)][-len(lines) :]
     assert {path.stat().st_size <= 1010 for path in (log, rotated(log))} == {True}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (log,)} == {0o600}
-    with log.open("ab") as other:  # not our standard error: left alone
+    with log.open("ab") as other:  # not our standard error: unchanged
         other.write(b"x" * 2000)
     assert not bound_own(log, 1000)
 

@@ -18,7 +18,7 @@ PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]+)(?: |$)')
 
 
 def parsed(line: str) -> dict[str, str]:
-    """What a strict logfmt parser makes of a line; fails where it would."""
+    """What a strict logfmt parser reads from a line; fails where it would."""
     found: dict[str, str] = {}
     place = 0
     while place < len(line):

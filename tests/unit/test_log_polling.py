@@ -8,7 +8,7 @@ from pulp_events.polling import Polling
 
 
 class Client:
-    """Waits by setting the clock, and counts how often anything of it was called."""
+    """Waits by setting the clock, and counts its calls."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -85,7 +85,7 @@ def test_an_event_that_is_given_while_it_falls_asleep_is_not_missed(
     polling = Polling(client.poll, lambda: client.on_their_way, clock_s=lambda: client.now_s)
 
     class Clears(threading.Event):
-        """The event is given just before it is cleared, by a thread that sees that it is set."""
+        """A thread that sees the event set sends a record just before it is cleared."""
 
         def clear(self) -> None:
             client.on_their_way = 1

@@ -1,4 +1,4 @@
-"""The output of a stack's processes reaches their logs: complete, bounded, whatever happens meanwhile."""
+"""The output of a stack's processes reaches their logs: complete and bounded, whatever happens meanwhile."""
 
 import errno
 import os

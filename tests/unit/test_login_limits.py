@@ -34,8 +34,8 @@ def test_who_guesses_is_refused_with_a_time_and_nobody_else_is() -> None:
     assert not is_let_in(limits, "ADMIN", HERE)
     assert not is_let_in(limits, "admin", HERE, PAIR_EVERY_S - 1)
     assert is_let_in(limits, "admin", HERE, PAIR_EVERY_S)  # one more, and so on
-    assert is_let_in(limits, "admin", ELSEWHERE)  # no lockout of the user
-    assert is_let_in(limits, "jo", HERE)  # nor of who shares the address
+    assert is_let_in(limits, "admin", ELSEWHERE)  # the user is not locked out
+    assert is_let_in(limits, "jo", HERE)  # nor is anybody at the same address
 
 
 def test_all_ways_to_write_a_name_share_its_attempts() -> None:
@@ -50,7 +50,7 @@ def test_attempts_at_the_same_time_count_before_they_have_failed() -> None:
     limits = LoginLimits()
     attempts = [limits.admit("admin", HERE, 0.0) for _ in range(PAIR_BURST)]
     assert not is_let_in(limits, "admin", HERE)
-    attempts[0].undone(0.0)  # Postgres was away: nobody knows
+    attempts[0].undone(0.0)  # Postgres was away: the outcome is unknown
     assert is_let_in(limits, "admin", HERE)
 
 
@@ -73,10 +73,10 @@ def test_who_tries_one_password_on_many_names_is_refused_but_not_the_neighbour_b
         fail(limits, f"name-{number}", HERE, 1)
     assert not is_let_in(limits, "one-more", HERE)
     neighbour = limits.admit("jo", RequestOrigin(HERE.address, 2000), 0.0)
-    assert neighbour.lane is Lane.SUSPECT  # behind all others, but let in
+    assert neighbour.lane is Lane.SUSPECT  # after all others, but let in
     assert limits.admit("jo", ELSEWHERE, 0.0).lane is Lane.USUAL
     neighbour.undone(0.0)
-    neighbour.refused()  # too many waited: on a new connection there is a better place
+    neighbour.refused()  # too many waited: a new connection gets a better place
     assert limits.admit("jo", RequestOrigin(HERE.address, 2000), 0.0).lane is Lane.AGAIN
     assert limits.admit("jo", RequestOrigin(HERE.address, 2001), 0.0).lane is Lane.SUSPECT
 
@@ -89,7 +89,7 @@ def test_a_user_who_has_signed_in_from_there_gets_in_beside_a_guesser_of_the_sam
     assert not is_let_in(limits, "admin", guesser)
     fresh = limits.admit("admin", RequestOrigin(HERE.address, 3000), 0.0)
     assert fresh.lane is Lane.FAMILIAR
-    unknown = RequestOrigin(HERE.address, 0)  # behind a proxy that does not tell the port: not known to be new
+    unknown = RequestOrigin(HERE.address, 0)  # behind a proxy that does not forward the port: not known to be new
     assert not is_let_in(limits, "admin", unknown)
 
 
@@ -119,7 +119,7 @@ def test_memory_is_bounded() -> None:
 
 
 class Turns:
-    """A queue whose turns, in order of arrival, last until they are ended."""
+    """A queue whose turns last until the test ends them."""
 
     def __init__(self, slots: int, most: int) -> None:
         self.queue = LoginQueue(slots, most)
@@ -130,7 +130,7 @@ class Turns:
 
     async def enter(self, label: str, name: str, site: str = "a", lane: Lane = Lane.USUAL) -> None:
         self.tasks[label] = asyncio.create_task(self._take(label, name, site, lane))
-        for _ in range(3):  # whoever is refused for it hears of it
+        for _ in range(3):  # lets a refused one learn of it
             await asyncio.sleep(0)
 
     async def _take(self, label: str, name: str, site: str, lane: Lane) -> None:

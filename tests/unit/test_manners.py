@@ -52,7 +52,7 @@ HEAVY = (
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command and group of both programs, by its whole name."""
+    """Every command and group of both programs, by its full name."""
     for program, root in (("pulp-tasks", pulp_tasks), ("pulp-admin", pulp_admin)):
         yield from _walk(program, root)
 

@@ -1,4 +1,4 @@
-"""The ratios that benchmarks print for a metric, even if one side used nothing measurable."""
+"""The ratios that benchmarks print for a metric, even if one side's use is too small to measure."""
 
 import json
 

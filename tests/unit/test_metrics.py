@@ -181,7 +181,7 @@ def test_names_say_the_unit_and_every_metric_has_a_sentence() -> None:
 
 
 class TakesNothing(MemoryLog):
-    """Every event is too large for it."""
+    """A log for which every event is too large."""
 
     async def append(self, event: Event, partition: int) -> Position:
         raise EventTooLarge(2_000_000, 1_000_000)
@@ -205,7 +205,7 @@ async def test_appends_are_measured_by_type_and_failures_are_counted() -> None:
 
 
 class ScheduleLogAway(MemoryScheduleLog):
-    """Kafka does not answer it."""
+    """A log whose Kafka does not answer."""
 
     async def append(self, event: ScheduleEvent) -> int:
         raise LogUnavailable("Kafka does not answer")
@@ -225,7 +225,7 @@ async def test_appends_to_the_log_of_schedules_are_measured_too() -> None:
 
 
 async def test_a_first_failure_of_each_type_is_an_increase() -> None:
-    """Prometheus sees none where a series begins with it: the alert would miss the first failure."""
+    """Prometheus sees no increase in a series that begins with the failure, so the alert would miss it."""
 
     async def nothing_yet(meter: Meter) -> None:
         MeteredTimedLog(MemoryLog(1, lambda: 0), meter)

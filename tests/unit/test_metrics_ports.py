@@ -1,4 +1,4 @@
-"""The ports of metrics on a local stack: one for each process, which stays when another process is added."""
+"""The ports of metrics on a local stack: one for each process, unchanged when another process is added."""
 
 from pathlib import Path
 
@@ -33,4 +33,4 @@ def test_a_process_is_told_no_port_that_nobody_has_named(
     tmp_path: Path, environment: dict[str, str], port: str | None
 ) -> None:
     found = ports(tmp_path, environment, processors=1, workers=1)
-    assert set(found.values()) == {port}  # the process itself reports a bad one
+    assert set(found.values()) == {port}  # a bad one is reported by the process itself

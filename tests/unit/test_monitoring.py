@@ -104,7 +104,7 @@ def test_each_metric_is_in_the_dashboard_or_an_alert() -> None:
         if not used & set(metric.series)
     }
     assert unused == {
-        "pulp_tasks_worker_lease_left_seconds",  # the alerts tell of heartbeats that fail, which comes first
+        "pulp_tasks_worker_lease_left_seconds",  # the alerts report failing heartbeats, which come first
         "tasks_unblocked_queue",  # for dashboards of Pulp; ours has it by queue
         "pulp_tasks_partitions_read_again_total",  # usual after a failover, and the log says why
     }
@@ -162,7 +162,7 @@ def changed(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
 
 
 def unknown_to_grafana(written: dict[str, Any]) -> list[str]:
-    """What is lost when the types that Grafana publishes read the dashboard and write it again."""
+    """The fields that are lost when the types that Grafana publishes read the dashboard and write it again."""
     register_default_plugins()
     copy = json.loads(JSONEncoder().encode(Dashboard.from_json(written)))
     # Grafana's interface writes a variable's definition next to its query; its types leave it out.

@@ -18,7 +18,7 @@ AWAY = {"PULP_KAFKA": "127.0.0.1:1", "PULP_POSTGRES": "host=127.0.0.1 port=1"}
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """A user without any installation."""
+    """The environment of a user without an installation."""
     return environment(tmp_path, HOME=str(tmp_path), PULP_DATA=str(tmp_path / "data"))
 
 

@@ -1,4 +1,4 @@
-"""The message for an offset that is gone is the same, whichever Kafka client meets it."""
+"""The message for an offset that is gone is the same, whichever Kafka client finds out."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ ADVICE = re.escape(
 
 
 class Cut:
-    """A consumer of a log whose beginning is gone."""
+    """A consumer of a log that has lost its beginning."""
 
     async def getmany(self, *_: Any, **__: Any) -> Any:
         raise OffsetOutOfRangeError({TopicPartition("events", 3): 5})

@@ -1,4 +1,4 @@
-"""The end of the log is requested again if Kafka cannot tell it at the moment."""
+"""The end of the log is requested again if Kafka does not know it at the moment."""
 
 from concurrent.futures import Future
 from typing import Any
@@ -14,7 +14,7 @@ from pulp_events.refusals import Refusals
 
 
 class Brokers:
-    """An admin client whose answers are given: an offset, or the code of an error."""
+    """An admin client that gives these answers: an offset, or the code of an error."""
 
     def __init__(self, *answers: int | KafkaError) -> None:
         self.left = list(answers)
@@ -32,13 +32,13 @@ class Brokers:
         """Run the pending callbacks."""
 
     def list_topics(self, *_: Any) -> None:
-        """Who leads now."""
+        """Finds the leaders; nothing to do here."""
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        KafkaError._NOENT,  # of a topic that was made a moment ago, whose partitions have no leaders yet
+        KafkaError._NOENT,  # for a topic created a moment ago, whose partitions have no leaders yet
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.KAFKA_STORAGE_ERROR,
@@ -51,7 +51,7 @@ async def test_what_passes_is_asked_again(code: int) -> None:
 
 
 def connection(*answers: "KafkaError | int") -> admin.Connection:
-    """To brokers that answer so."""
+    """A connection to brokers that give these answers."""
     client: Any = Brokers(*answers)
     return admin.Connection(Kafka("anywhere"), client, Refusals(Kafka("anywhere")))
 

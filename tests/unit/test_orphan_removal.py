@@ -1,4 +1,4 @@
-"""`remove-orphans` removes content that no kept version holds, and nothing as long as it cannot tell."""
+"""`remove-orphans` removes content that no kept version holds, and nothing while that is uncertain."""
 
 import os
 from collections.abc import Callable
@@ -174,7 +174,7 @@ async def test_a_folder_where_a_file_should_be_stays(stored: Stored) -> None:
 
 
 async def test_a_sync_whose_content_may_be_gone_saves_no_version(stored: Stored, tmp_path: Path) -> None:
-    """It was taken for lost, and its shared hold on the content was given to a removal."""
+    """The task was believed lost, and its shared hold on the content was given to a removal."""
     served = tmp_path / "served"
     small_repository(served, {"Packages/ant.rpm": "ant"})
     before = next(stored.tokens)

@@ -12,7 +12,7 @@ SENT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 
 class Sent(asyncio.Transport):
-    """A transport that keeps each write apart; its client takes everything at once."""
+    """A transport that keeps each write separate; its client takes everything immediately."""
 
     def __init__(self, ours: socket.socket) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ Opened = Callable[[], tuple[Outlet, Sent]]
 
 @pytest.fixture
 def opened() -> Iterator[Opened]:
-    """Makes outlets, with their transports."""
+    """Creates outlets, with their transports."""
     ours, theirs = socket.socketpair()
 
     def open_one() -> tuple[Outlet, Sent]:

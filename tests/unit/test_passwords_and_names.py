@@ -153,7 +153,7 @@ def test_a_claimed_name_of_any_length_is_not_worked_on() -> None:
 def test_a_name_has_one_form() -> None:
     assert check_new_name(normalize("NFD", "zoë"), []) == normalize("NFC", "zoë")
     assert check_new_name("\uff4a\uff4f", []) == "jo"
-    assert normal_name("jo smith") == "jo smith"  # of an earlier release: as it is
+    assert normal_name("jo smith") == "jo smith"  # a name from an earlier release stays as it is
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_two_envelopes_of_the_same_value_have_nothing_in_common_but_the_key() ->
 
 @given(st.integers(min_value=0))
 def test_no_bit_can_be_changed(number: int) -> None:
-    """Neither in the ciphertext, nor in its tag, nonce or key id, nor in the base64 of them."""
+    """No bit of the ciphertext, its tag, nonce or key id, nor of their base64."""
     envelope = msgspec.json.encode(seal(KEY_ID, KEY, b'"jo@example.org"', TASK, "email"))
     place, bit = divmod(number % (len(envelope) * 8), 8)
     changed = bytearray(envelope)

@@ -172,7 +172,7 @@ def test_no_body_of_the_api_is_refused_in_the_words_of_a_library(kind: Any) -> N
             decoded(msgspec.json.encode(body), kind, "the body")
         except BadBody as error:
             refused.append(str(error))
-        except BadInput as error:  # of a filter, which has its own words
+        except BadInput as error:  # from a filter, which has its own words
             refused.append(f"the body cannot be used: {error}")
     assert len(refused) > len(fields)
     assert [text for text in refused if not text.startswith("the body cannot be used: ")] == []
@@ -190,7 +190,7 @@ def test_only_one_module_reads_what_the_library_says() -> None:
 
 
 def shown_errors(tree: ast.AST) -> list[int]:
-    """The lines that put a decoding error into a text unchanged."""
+    """The lines that copy a decoding error into a text."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.name and "msgspec." in ast.unparse(node.type or node):

@@ -1,4 +1,4 @@
-"""A position is written PARTITION:OFFSET, and read by one rule wherever somebody names one."""
+"""A position is written PARTITION:OFFSET, and read by one rule everywhere."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ PRODUCT = ("events", "projections", "services", "operations", "cli", "deploy")
 
 @pytest.fixture(params=[Position, LogPosition], ids=["server", "client"])
 def kind(request: pytest.FixtureRequest) -> type[Position | LogPosition]:
-    """The class of the server, and that of the client, which imports nothing of the server."""
+    """The server's class, and the client's, which imports nothing from the server."""
     found: type[Position | LogPosition] = request.param
     return found
 
@@ -41,7 +41,7 @@ def test_no_other_file_writes_or_reads_positions() -> None:
     )
     files = [path for folder in PRODUCT for kind in ("*.py", "*.sql") for path in (ROOT / folder).rglob(kind)]
     found = {str(path.relative_to(ROOT)) for path in files if by_hand.search(path.read_text(encoding="utf-8"))}
-    completion = "deploy/pulp_deploy/commands/completing.py"  # loads nothing of ours, so Postgres writes them
+    completion = "deploy/pulp_deploy/commands/completing.py"  # loads no module of ours, so Postgres writes them
     assert found == {"events/pulp_events/task.py", "cli/pulp_admin/positions.py", completion}
 
 

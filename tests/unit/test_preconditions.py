@@ -95,7 +95,7 @@ def test_each_thing_that_is_wrong_is_told_once(changed: dict[str, Any], check: s
 
 
 def test_a_round_trip_explains_an_offset_up_to_its_length() -> None:
-    assert Offset.measured(100.0, 103.0, 104.0).least_s == 0.0  # it may be right: it was read in between
+    assert Offset.measured(100.0, 103.0, 104.0).least_s == 0.0  # it may be right: it was read between the two
     assert Offset.measured(100.0, 107.0, 104.0).least_s == 3.0
     assert Offset.measured(100.0, 95.0, 104.0).least_s == 5.0
 

@@ -205,7 +205,7 @@ def test_the_folder_of_the_client_file_is_closed_to_writers(tmp_path: Path) -> N
 
 
 class FullDisk:
-    """Nothing new can be written, and a file that grows cannot either."""
+    """No file can be created, and none can grow."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         opened = os.open

@@ -1,4 +1,4 @@
-"""The private names of Faust, aiokafka and mode that the processor uses: each is listed, and used in one package only.
+"""The private names of Faust, aiokafka and mode that the processor uses: each is listed, and used in only one package.
 
 When an update of a library breaks one of these tests, look at what its new version does under that name.
 """

@@ -9,7 +9,7 @@ from pulp_processor.consuming.shutdown import stop
 
 
 class Service:
-    """It ends at once, with an error, or never."""
+    """A service that ends immediately, with an error, or never."""
 
     def __init__(self, *, error: Exception | None = None, hangs: bool = False) -> None:
         self._error = error

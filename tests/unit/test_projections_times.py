@@ -39,7 +39,7 @@ def test_no_time_stays_none() -> None:
 
 @pytest.mark.parametrize("timestamp_ms", [-(2**63), 2**63 - 1])
 def test_every_reader_takes_what_a_producer_may_have_dated(timestamp_ms: int) -> None:
-    """A topic that somebody made anew may have producers' timestamps: these ended commands and retries with an error."""
+    """A topic that somebody recreated may have producers' timestamps; these made commands and retries fail."""
     expected = moment(clamped_ms(timestamp_ms))
     received = Received(position=Position(1, 2), timestamp_ms=timestamp_ms, event=None, error="no event", raw=None)
     assert received.time == expected
@@ -58,7 +58,7 @@ def test_every_reader_takes_what_a_producer_may_have_dated(timestamp_ms: int) ->
 
 @pytest.mark.parametrize("timestamp_ms", [-(2**63), -1, 1_767_268_800_123, 2**63 - 1])
 def test_a_row_with_the_nearest_time_is_that_of_its_record(timestamp_ms: int) -> None:
-    """The comparison of the history with the log called it altered."""
+    """The comparison of the history with the log reported it as altered."""
     event = started(TASK)
     record = Record(0, 7, timestamp_ms, key_of(TASK), encode(event))
     stored = (moment(clamped_ms(timestamp_ms)), record.value)

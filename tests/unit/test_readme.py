@@ -39,14 +39,14 @@ def test_a_command(line: str) -> None:
     command: click.Command = pulp_admin if program == "pulp-admin" else pulp_tasks
     context = click.Context(command)
     while isinstance(command, click.Group) and arguments:
-        # Before a command's name come the options of the group.
+        # The options of the group come before the command's name.
         _, arguments, _ = command.make_parser(context).parse_args(arguments)
         if not arguments:
             return
         found = command.get_command(context, arguments.pop(0))
         assert found is not None, line
         command, context = found, click.Context(found, parent=context)
-    # Raises for an unknown option. A missing one is not a fault: the README also mentions commands.
+    # Raises for an unknown option. A missing option is not a fault: the README also only mentions commands.
     _, left, _ = command.make_parser(context).parse_args(arguments)
     assert left == [], line
 

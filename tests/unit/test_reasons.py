@@ -1,4 +1,4 @@
-"""Which names a reason is searched for: runs of whole words, by another calculation over small texts."""
+"""Which names a reason is searched for: runs of whole words, compared with another calculation over small texts."""
 
 import re
 
@@ -21,7 +21,7 @@ from pulp_projections.personal.naming import possible_names
         ("zoë", "ZOË asked"),
         ("jo!", "by jo! today"),
         ("Straße 1", "of Straße 1."),
-        ("Jose\u0301", "asked by Jos\u00e9"),  # the accent apart, and with its letter
+        ("Jose\u0301", "asked by Jos\u00e9"),  # the accent decomposed, then composed
         ("Jos\u00e9", "asked by JOSE\u0301"),
     ],
 )

@@ -59,7 +59,7 @@ async def test_nothing_is_damaged(stored: Stored, feed: Mirror) -> None:
     outcome = await stored.run(repair, repo_id="zoo")
     result = outcome.result
     assert (result["damaged"], result["missing"], result["repaired"]) == (0, 0, 0)
-    assert result["checked"] == 4  # and the list of the packages
+    assert result["checked"] == 4  # the list of packages counts too
     assert result["size"] > sum(package.size_bytes for package in packages) + file.size_bytes
     assert feed.heads == []
     verification = progress_of(outcome)["verification"]

@@ -1,4 +1,4 @@
-"""`repair` verifies the metadata of each version, fetches it again, and writes our own again from it."""
+"""`repair` verifies the metadata of each version, fetches it again, and rewrites our own from it."""
 
 import hashlib
 import os
@@ -82,7 +82,7 @@ def flip(path: Path) -> None:
 
 
 def links(folder: Path, path: Path) -> list[Path]:
-    """The files in the folder that are this one."""
+    """The files in the folder that are links to this one."""
     return [each for each in folder.iterdir() if os.path.samefile(each, path)]
 
 
@@ -92,7 +92,7 @@ DAMAGES = [flip, Path.unlink]
 async def test_all_metadata_is_verified(scene: Scene) -> None:
     outcome = await scene.repair()
     assert outcome.state == "successful", outcome.error_description
-    assert outcome.result["checked"] == len(scene.files()) - 1 + 2  # all but version.json, and two packages
+    assert outcome.result["checked"] == len(scene.files()) - 1 + 2  # without version.json, with two packages
     assert outcome.result["damaged"] == outcome.result["missing"] == 0
 
 
@@ -118,7 +118,7 @@ async def test_our_own_metadata_is_made_anew(scene: Scene, name: str, damage: Ca
     assert outcome.state == "successful", outcome.error_description
     assert outcome.result["repaired"] == 1
     assert scene.files() == before
-    assert outcome.result["checked"] == len(before) - 1 + 2  # the packages of the list that was lost too
+    assert outcome.result["checked"] == len(before) - 1 + 2  # including the packages of the lost list
 
 
 async def test_all_of_a_version_but_its_record_is_made_anew(scene: Scene) -> None:

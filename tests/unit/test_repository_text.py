@@ -17,7 +17,7 @@ FORBIDDEN = {
 
 
 def tracked() -> list[Path]:
-    """The files of the repository; without git, those on disk."""
+    """The files that git tracks; skips the test without git."""
     try:
         listed = subprocess.run(
             ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Which test files run in a run that takes a sample."""
+"""Which test files a sampled run includes."""
 
 from pathlib import Path
 

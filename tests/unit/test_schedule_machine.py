@@ -36,7 +36,7 @@ TASK_OF_TICK = UUID("11111111-1111-4111-8111-111111111111")
 
 
 def fold(*events: ScheduleEvent, is_name_taken: bool = False) -> tuple[Schedule | None, list[str]]:
-    """The schedule, and the effects of the events."""
+    """The schedule after the events, and the effect of each."""
     schedule: Schedule | None = None
     effects = []
     for offset, event in enumerate(events):

@@ -48,16 +48,16 @@ def schedule(what: Definition, *, since_ms: int = MIDNIGHT_MS, last: datetime | 
             "2026-03-27T12:00Z",
             ["2026-03-28T01:30Z", "2026-03-29T01:00Z", "2026-03-30T00:30Z"],
         ),
-        # 02:30 exists twice on that day: it comes once, at the first of the two (UTC+2).
+        # 02:30 exists twice on that day: the tick comes once, at the first of the two (UTC+2).
         (
             "30 2 * * *",
             "Europe/Berlin",
             "2026-10-24T12:00Z",
             ["2026-10-25T00:30Z", "2026-10-26T01:30Z"],
         ),
-        # Begun between the two, it does not come again on that day.
+        # Begun between the two, the schedule has no further tick on that day.
         ("30 2 * * *", "Europe/Berlin", "2026-10-25T01:05Z", ["2026-10-26T01:30Z"]),
-        # Each hour follows elapsed time: the hour that is left out makes none, the one that comes twice makes two.
+        # Each hour follows elapsed time: the skipped hour has no tick, the repeated hour has two.
         (
             "0 * * * *",
             "Europe/Berlin",

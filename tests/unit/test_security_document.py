@@ -14,7 +14,7 @@ _FILE: Final = re.compile(r"`((?:unit|integration|acceptance|faults|containers|c
 
 
 class Row(NamedTuple):
-    """A line of one of the tables of threats."""
+    """A row of one of the tables of threats."""
 
     number: int
     what: str

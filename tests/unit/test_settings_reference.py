@@ -169,7 +169,7 @@ def test_no_help_text_repeats_the_default_of_a_number() -> None:
 
 
 def test_no_code_reads_a_setting_with_a_default_of_its_own() -> None:
-    """A default is in the declaration and nowhere else."""
+    """A default belongs in the declaration and nowhere else."""
     found = [
         (path, ast.unparse(node))
         for folder in PACKAGES
@@ -181,4 +181,4 @@ def test_no_code_reads_a_setting_with_a_default_of_its_own() -> None:
     ]
     assert [path for path, _ in found] == [
         "deploy/pulp_deploy/stack.py"
-    ] * 2  # feeds and endpoints on this machine are allowed there
+    ] * 2  # there, feeds and endpoints on this machine are allowed

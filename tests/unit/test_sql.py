@@ -19,7 +19,7 @@ LISTS = {**SQL_LISTS, **GUARDS}
 
 
 def folders(package: str) -> Iterator[str]:
-    """The package and all packages in it, by their names."""
+    """The package and all packages in it, by name."""
     yield package
     for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
         if found.ispkg:

@@ -1,4 +1,4 @@
-"""A subscription goes on after a fault where it was, with a stand-in for what reads the log."""
+"""A subscription continues where it was after a fault; a double reads the log."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -22,7 +22,7 @@ FAULT = LogUnavailable("Kafka is away")
 
 
 class Pages(Reader):
-    """Returns pages in place of Kafka's, each once; an error in place of a page is raised once."""
+    """Returns each of these pages once, in place of Kafka's; an error among them is raised once."""
 
     def __init__(self, *pages: Mapping[int, list[Record]] | LogUnavailable) -> None:
         self.pages = list(pages)
@@ -38,7 +38,7 @@ class Pages(Reader):
         return dict(page)
 
     def close(self) -> None:
-        """There is no connection."""
+        """Nothing: there is no connection."""
 
 
 def record(event: Event, partition: int, offset: int) -> Record:
@@ -47,7 +47,7 @@ def record(event: Event, partition: int, offset: int) -> Record:
 
 
 def subscription(reader: Reader, wanted: Filter = EVERYTHING) -> Subscription:
-    """One that reads from this."""
+    """A subscription that reads from this reader."""
     return Subscription(lambda _: Source(Kafka("127.0.0.1:1"), TopicInfo("t", "id", 2), reader, None, None), wanted)
 
 
@@ -71,7 +71,7 @@ def test_records_whose_tasks_could_not_be_looked_up_are_not_skipped(monkeypatch:
 
 
 def test_records_that_came_with_a_rebalance_are_not_skipped() -> None:
-    """One call of a group's reader gives up partitions and returns records of the others."""
+    """A single call of a group's reader gives up partitions, and returns records of the others."""
     kept, lost = accepted(UUID(int=1)), accepted(UUID(int=2))
 
     class Rebalanced(Pages):

@@ -24,7 +24,7 @@ WAIT_S = 20
 
 
 class Watched(Supervised):
-    """Its changes, one after another."""
+    """A process whose changes are queued, one after another."""
 
     def __init__(self, script: str, folder: Path, spawner: ThreadPoolExecutor) -> None:
         self.logs = LogPipes()
@@ -110,7 +110,7 @@ def test_an_orderly_end_is_no_crash_and_costs_no_pause(
 ) -> None:
     monkeypatch.setattr(supervision, "BRIEF_S", 0.0)
     monkeypatch.setattr(supervision, "BACKOFF_S", (3600.0,))  # with a pause the next process would never come
-    for script in (TERMINATED, SLEEPS):  # it exits with 0, or by the signal itself
+    for script in (TERMINATED, SLEEPS):  # it exits with 0, or is ended by the signal itself
         supervised = Watched(script, tmp_path, spawner)
         supervised.start()
         supervised.keep_running()
@@ -138,7 +138,7 @@ def test_one_that_is_ended_in_order_right_after_its_start_is_back_without_a_paus
 
 
 def pauses(supervised: Supervised, ends: list[tuple[int, float]]) -> list[float]:
-    """How long it waits after each end: its exit code, and the seconds that it had lived."""
+    """How long it waits after each of the ends, given as exit code and lifetime in seconds."""
     return [supervised._pause_s(code, lived_s) for code, lived_s in ends]
 
 
@@ -154,9 +154,9 @@ GROWS = [0.5, 1.0, 2.0, 5.0, 5.0]
         ([(TERM, 8.0), (JAVA, 8.0)] * 3, [0.0] * 6),
         ([(CRASH, 0.1)] * 5, GROWS),  # it cannot start at all
         ([(CRASH, LONG_S)] * 5, GROWS),  # it flaps
-        ([(0, 0.0)] * 6, [0.0, *GROWS]),  # it ends at once, in order, for ever
+        ([(0, 0.0)] * 6, [0.0, *GROWS]),  # it ends immediately, in good order, again and again
         ([(CRASH, LONG_S), (0, LONG_S)] * 2, [0.5, 0.0, 1.0, 0.0]),  # an orderly end has nothing to do with crashes
-        ([(CRASH, 0.1)] * 3 + [(CRASH, supervision.STEADY_S)], [0.5, 1.0, 2.0, 0.5]),  # it had run well meanwhile
+        ([(CRASH, 0.1)] * 3 + [(CRASH, supervision.STEADY_S)], [0.5, 1.0, 2.0, 0.5]),  # it ran well for long enough
     ],
 )
 def test_only_crashes_and_what_ends_at_once_again_and_again_are_waited_after(

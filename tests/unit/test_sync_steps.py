@@ -60,7 +60,7 @@ def test_other_metadata_is_not_needed(kind: str) -> None:
         (0, 0, 50, False),
         (100, 50, 50, False),
         (100, 51, 50, True),
-        (3, 2, 50, False),  # a few may always go
+        (3, 2, 50, False),  # a few may always be removed
         (3, 3, 50, True),  # but not all
         (1, 1, 99, True),
         (100, 100, 100, False),

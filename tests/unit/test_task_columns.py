@@ -1,4 +1,5 @@
-"""A column of `tasks` is written once: one more line in the table of columns is in every statement and in every row."""
+"""A column of `tasks` is declared once: one more line in the table of columns adds it to every statement and every
+row."""
 
 import struct
 from itertools import pairwise
@@ -66,7 +67,7 @@ def test_one_more_column_is_in_every_row_of_json(columns: list[Column], task: Ta
 
 
 def test_one_more_column_is_read_back(task: Task) -> None:
-    """What a column of its own reads comes last, and is the field's value."""
+    """The value of the additional column comes last, and belongs to its field."""
     columns = [column for column in COLUMNS if column.derive is None and column.source != "attempt"]
     values = {column.source: getattr(task, column.source) for column in columns}
     row = [sent(column, values[column.source]) for column in columns]

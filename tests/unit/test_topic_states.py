@@ -14,7 +14,7 @@ from pulp_events.topic_states import newest_time_s
 
 
 def connection(monkeypatch: pytest.MonkeyPatch, *answers: int | KafkaError) -> Connection:
-    """To a cluster whose partitions answer so: the time of the newest record in ms, or an error."""
+    """To a cluster whose partitions give these answers: the time of the newest record in ms, or an error."""
     state = TopicState("t", partitions=len(answers), replication=1, offline=0, settings=None)
     monkeypatch.setattr(topic_states, "read_topic", lambda *_, **__: state)
 

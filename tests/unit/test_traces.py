@@ -1,4 +1,4 @@
-"""Spans: their parents, the context in events, and that a process without traces does no work for them."""
+"""Spans: their parents, the context in events, and a process without traces, which does no work for them."""
 
 import io
 import json

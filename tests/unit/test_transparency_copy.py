@@ -1,4 +1,4 @@
-"""Copies of the records as JSON Lines: who may read them, and lines that no record has."""
+"""Copies of the records as JSON Lines: who may read them, and lines that are not records."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Kept:
         return [0, 1]
 
     def end(self, partition: int) -> None:
-        """Everything is there."""
+        """Nothing: everything is there."""
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
         return (each for each in records(SIZE, partition) if each.offset >= start)
@@ -45,7 +45,7 @@ def test_only_the_owner_can_read_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"headers": [["\ud800", None]]},  # half of a surrogate pair has no bytes to hash
+        {"headers": [["\ud800", None]]},  # half of a surrogate pair cannot be encoded, so it has no hash
         {"headers": [[5, None]]},
         {"headers": [["name"]]},
         {"headers": "ab"},

@@ -48,7 +48,7 @@ def test_a_rotation_that_was_cut_is_repeated(tmp_path: Path, monkeypatch: pytest
         patched.setattr(key_files, "_write_private", fail)
         with pytest.raises(OSError, match="killed"):
             rotate_key(key, ring, {0: 7})
-    assert read_signer(key) == first  # the process says that the two files do not fit, and how they do again
+    assert read_signer(key) == first  # the process says that the two files do not match, and how to repair that
     last = rotate_key(key, ring, {0: 7})
     found = KeyRing.read(ring)
     assert found.keys[-1].verifier == read_signer(key).verifier == last.verifier
@@ -56,7 +56,8 @@ def test_a_rotation_that_was_cut_is_repeated(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_first_key_that_was_cut_is_finished(tmp_path: Path) -> None:
-    """Killed between its two files, keygen left a key without verifier keys, and refused it ever after."""
+    """When keygen was killed between its two files, it left a key without verifier keys, and refused that key from then
+    on."""
     key, ring = tmp_path / "key", tmp_path / "key.keys"
     made = make_key(key, ring, "pulp.example/x")
     ring.unlink()
@@ -67,7 +68,7 @@ def test_a_first_key_that_was_cut_is_finished(tmp_path: Path) -> None:
 
 
 def test_verifier_keys_of_a_key_that_has_signed_are_not_made_again(tmp_path: Path) -> None:
-    """They may have held earlier keys, without which what those signed could not be checked any more."""
+    """The file may have held earlier keys; without them, what those signed cannot be checked any more."""
     key, ring, log = tmp_path / "key", tmp_path / "key.keys", tmp_path / "log"
     make_key(key, ring, "pulp.example/x")
     rotate_key(key, ring, {0: 7})
@@ -84,7 +85,7 @@ def test_verifier_keys_of_a_key_that_has_signed_are_not_made_again(tmp_path: Pat
 
 
 def test_a_key_is_not_replaced_from_a_folder_without_a_log(tmp_path: Path) -> None:
-    """Its spans would be those of an empty log: the process would refuse its own checkpoints."""
+    """The spans would be those of an empty log, and the process would refuse its own checkpoints."""
     key, ring = tmp_path / "key", tmp_path / "key.keys"
     first = make_key(key, ring, "pulp.example/x")
     wrong = ["audit", "keygen", "--rotate", "--key", str(key), "--folder", str(tmp_path / "elsewhere")]
@@ -96,7 +97,7 @@ def test_a_key_is_not_replaced_from_a_folder_without_a_log(tmp_path: Path) -> No
 
 
 def test_a_plain_list_of_keys_is_shown_without_spans(tmp_path: Path) -> None:
-    """Each of its keys may sign everything; the older ones were shown as if they might sign nothing."""
+    """Each of its keys may sign everything; the older ones were once shown as if they might sign nothing."""
     keys = [NoteSigner.generate("pulp.example/x").verifier for _ in range(2)]
     (tmp_path / "trusted.keys").write_text("".join(f"{each.vkey}\n" for each in keys))
     command = ["audit", "keys", "--partition", "3", "--keys", str(tmp_path / "trusted.keys"), "--output", "json"]

@@ -76,7 +76,7 @@ def test_each_older_log_is_proved_to_be_continued(
 @given(kind=st.sampled_from(["inclusion", "consistency"]), data=st.data(), bit=st.integers(0, 7))
 def test_no_bit_of_a_proof_may_change(kind: str, data: st.DataObject, bit: int, files: Files) -> None:
     whole = getattr(files, kind).encode()
-    first = whole.index(b"\n") + 1  # the first line says what it is; the script refuses any other at once
+    first = whole.index(b"\n") + 1  # the first line says what it is; the script immediately refuses any other
     at = data.draw(st.integers(first, len(whole) - 1))
     changed = (whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]).decode(errors="replace")
     assert not is_proved_by_the_script(kind, changed)

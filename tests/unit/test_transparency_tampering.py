@@ -97,7 +97,7 @@ def test_an_altered_record(place: int, part: str, bit: int, log: Path) -> None:
 @settings(max_examples=40, deadline=None)
 @given(place=PLACES, count=st.integers(1, 3), are_moved_up=st.booleans())
 def test_missing_records(place: int, count: int, are_moved_up: bool, log: Path) -> None:
-    """With their offsets left free, or taken by those after them, as where the records were written to a new topic."""
+    """Their offsets stay free, or the later records have them, as if the records had been written to a new topic."""
     kept = [*RECORDS[:place], *RECORDS[place + count :]]
     if are_moved_up:
         kept = [msgspec.structs.replace(each, offset=RECORDS[at].offset) for at, each in enumerate(kept)]
@@ -157,7 +157,7 @@ def test_a_bit_of_a_tile(data: st.DataObject, bit: int, log: Path, tmp_path_fact
     content = file.read_bytes()
     file.write_bytes(flipped(content, data.draw(st.integers(0, len(content) - 1)), bit))
     found = [each for each in audited(path, RECORDS).found if each.subject == "tile"]
-    # A tile and the one above it vouch for each other: the one that is named is the altered one, or the one next to it.
+    # A tile and the one above it vouch for each other: the report names the altered one, or the one next to it.
     number = {"tile/entries/000": "000", "tile/0/000": "000"}.get(tile.path, tile.path.rpartition("/")[2])
     assert found
     assert found[0].kind == Kind.ALTERED
@@ -172,7 +172,7 @@ def test_a_bit_of_a_tile(data: st.DataObject, bit: int, log: Path, tmp_path_fact
 def test_a_bit_of_a_tile_of_an_earlier_size(
     data: st.DataObject, bit: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Who has an older checkpoint reads it still."""
+    """Whoever has an older checkpoint still reads that tile."""
     path = tmp_path_factory.mktemp("grown") / "log"
     logged(path, RECORDS[:7])
     for end in (20, 31):
@@ -241,7 +241,7 @@ def test_a_key_that_nobody_knows_is_told_from_an_altered_checkpoint(log: Path, t
 
 
 def test_a_log_that_was_written_anew_and_signed_again_contradicts_what_others_have(log: Path, tmp_path: Path) -> None:
-    """Whoever has the key can write another history, but not into the hands of those who have the first one."""
+    """Whoever has the key can write another history, but cannot take the first one from those who have it."""
     others = [
         KeptCheckpoint("the witness", logged(tmp_path / "prefix", RECORDS[:200])),
         KeptCheckpoint("old", logged(tmp_path / "p", RECORDS[:50])),
@@ -271,14 +271,14 @@ def test_checkpoints_are_used_as_they_are_read_and_the_smallest_that_differs_is_
 
 
 def test_a_checkpoint_that_comes_while_the_log_is_checked_is_not_held_against_it(log: Path, tmp_path: Path) -> None:
-    """It is of more records than the log had when it was read, which looks as if the log had been cut off."""
+    """It covers more records than the log had when it was read, as if the log had been cut off."""
     outlet = outside_folder(tmp_path)
     for size in (50, 100):
         outlet.send(Published(0, RING.name, size, logged(tmp_path / f"to {size}", RECORDS[:size]), 0))
     notes = outside_notes(tmp_path)
     outlet.send(Published(0, RING.name, SIZE, (log / "checkpoint").read_text(), 0))
     assert sorted(Path(each.place).name for each in notes[0]) == [f"{50:020}", f"{100:020}"]
-    assert len(list(notes[0])) == 2  # as often as somebody looks
+    assert len(list(notes[0])) == 2  # they can be read again
     assert len(list(outside_notes(tmp_path)[0])) == 3
     both = merged(notes, {0: [KeptCheckpoint("kept", (log / "checkpoint").read_text())]})
     report = audit(TileFolder(tmp_path / "to 100"), RING, 0, RECORDS, both[0])

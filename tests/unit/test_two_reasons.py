@@ -1,7 +1,6 @@
-"""Two reasons end one attempt: the outcome of the task, whichever comes first, and whether its author knew of the
-other.
+"""Two reasons to end one attempt: the task's outcome, whichever comes first, and whether its author knew of the other.
 
-The table here is that of docs/develop/retries.md.
+The table is the one in docs/develop/retries.md.
 """
 
 from collections.abc import Callable, Sequence

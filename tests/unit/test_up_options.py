@@ -14,7 +14,7 @@ from pulp_deploy.stack import StackOptions
     [
         ([], (None, None, None)),  # the ports of the folder, else the usual ones
         (["--free-ports", "--api-port", "5000"], (5000, 0, 0)),
-        (["--temporary"], (0, 0, 0)),  # any free ones, even next to a stack that has the usual ones
+        (["--temporary"], (0, 0, 0)),  # free ports, even next to a stack that has the usual ones
         (["--temporary", "--api-port", "5000", "--kafka-port", "5001"], (5000, 5001, 0)),
     ],
 )

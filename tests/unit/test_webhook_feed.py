@@ -5,7 +5,7 @@ from pulp_processor.delivering.feed import in_turn
 
 
 def records(partition: int, *times_ms: int) -> list[Record]:
-    """Consecutive ones of a partition, appended at these times."""
+    """Consecutive records of a partition, appended at these times."""
     return [Record(partition, offset, at_ms, None, None) for offset, at_ms in enumerate(times_ms)]
 
 
@@ -20,7 +20,7 @@ def test_a_busy_partition_does_not_hold_back_the_others() -> None:
 
 
 def test_a_clock_that_was_set_back_changes_no_order_within_a_partition() -> None:
-    """A page that left out an earlier record would lose it: the next one begins behind the last."""
+    """A page that left out an earlier record would lose it: the next page begins after the last record."""
     found = in_turn([records(0, 500, 501, 400, 401), records(1, 450)], 3)
     assert [place for place in places(found) if place[0] == 0] == [(0, 0), (0, 1)]
     assert places(found)[0] == (1, 0)

@@ -41,7 +41,7 @@ ALL: list[WebhookData] = [
 
 
 def fold(*data: WebhookData) -> Webhook:
-    """What comes of these events after a creation; each of them has an effect."""
+    """The subscription after its creation and these events, each of which must have an effect."""
     found: Webhook | WithoutEffect | None = evolve_webhook(
         None, created("https://e.example/"), 0, 0, is_name_taken=False
     )

@@ -18,7 +18,7 @@ def outbox(policy: Policy = POLICY, place: Place | None = None, chance: Callable
 
 
 def offered(box: Outbox, *tasks: UUID | None) -> None:
-    """The next records of partition 0 are events of these tasks; None is one that is not wanted."""
+    """Offer the next records of partition 0, events of these tasks; None is an unwanted event."""
     for task_id in tasks:
         box.offer(Position(0, box.next_offsets[0]), task_id)
 
@@ -29,12 +29,12 @@ def offsets(items: list[Item]) -> list[int]:
 
 
 def sent(box: Outbox, now_s: float, verdict: Verdict) -> list[Outcome]:
-    """Everything that is ready is sent at this time, and answered alike."""
+    """Send everything that is ready at this time; all get the same answer."""
     return [box.settle(item, verdict, now_s).outcome for item in box.take(now_s)]
 
 
 def answered(box: Outbox, now_s: float, verdict: Verdict, *, asked_pause_s: float = 0) -> Settled:
-    """The one event that is ready is sent, and answered."""
+    """Send the one event that is ready; it gets this answer."""
     [item] = box.take(now_s)
     return box.settle(item, verdict, now_s, asked_pause_s=asked_pause_s)
 
@@ -113,7 +113,7 @@ def test_the_receiver_may_ask_for_a_longer_pause() -> None:
 
 
 def test_no_success_ends_a_pause_that_the_receiver_asks_for() -> None:
-    """A receiver that limits the rate takes some of the requests that are under way, and refuses the others."""
+    """A receiver that limits the rate accepts some of the requests under way, and refuses the others."""
     box = outbox()
     offered(box, A, B, C)
     first, second = box.take(0)
@@ -223,7 +223,7 @@ def test_whatever_fails_and_crashes_nothing_is_lost_and_each_task_stays_in_order
             if verdict is Verdict.DELIVERED:
                 received.append(item)
             box.settle(item, verdict, now_s)
-        if chance.random() < 0.1:  # killed: anything not stored is lost
+        if chance.random() < 0.1:  # it was killed: whatever was not stored is lost
             box = Outbox(POLICY, stored, lambda: 0.5)
         elif chance.random() < 0.5:
             stored = box.place()

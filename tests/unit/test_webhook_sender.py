@@ -29,7 +29,7 @@ REFUSED = (
 
 
 def message(url: str, *secrets: bytes) -> WebhookMessage:
-    """A small one."""
+    """A small message."""
     return WebhookMessage(url, "msg_1", b'{"hello":"world"}', secrets or (SECRET,), {})
 
 

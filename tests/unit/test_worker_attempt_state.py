@@ -184,7 +184,7 @@ def test_what_follows(before: str, name: str, cell: str) -> None:
 
 
 def fed(*inputs: Input, state: State | None = None) -> tuple[State, list[Effect]]:
-    """The state and all effects after these inputs, from the first state on."""
+    """The state and all effects after these inputs, by default from the first state."""
     state = state or AwaitingTurn()
     effects: list[Effect] = []
     for one in inputs:
@@ -194,7 +194,7 @@ def fed(*inputs: Input, state: State | None = None) -> tuple[State, list[Effect]
 
 
 def ended_as(*inputs: Input) -> Ended:
-    """What the last effect appends, of an operation that runs at first."""
+    """What the last effect appends, starting with a running operation."""
     _, effects = fed(*inputs, state=Running(Orders()))
     assert isinstance(effects[-1], AppendFinished)
     return effects[-1].ended
@@ -208,7 +208,7 @@ CANCELLING = seen(TaskState.CANCELLING)
 @pytest.mark.parametrize(
     ("orders", "own", "code"),
     [
-        # What the operation itself says counts if nobody wanted anything of it, or it succeeded, or stopped as asked.
+        # The operation's own outcome counts if nobody asked it to stop, or it succeeded, or it stopped as asked.
         ([], SUCCESS, None),
         ([], FAILURE, "wrong"),
         ([], CANCELLED, None),
@@ -225,7 +225,7 @@ CANCELLING = seen(TaskState.CANCELLING)
         # The first stop counts, and the last kill.
         ([Kill(KILLED), Stop(STOPPED, is_asked=True)], FAILURE, "operation-stuck"),
         ([Stop(STOPPED, is_asked=True), Kill(KILLED)], FAILURE, "operation-stuck"),
-        # Without a lease nothing else counts: others may have ended the task.
+        # Without a lease, nothing else counts: others may have ended the task.
         ([Lose()], SUCCESS, "lease-lost"),
         ([Lose()], CANCELLED, "lease-lost"),
         ([CANCELLING, Lose()], CANCELLED, "lease-lost"),
@@ -363,7 +363,7 @@ def test_every_history(history: list[Input], may_repeat: bool) -> None:
     runs, ran, is_lost = False, False, False
     for one in history:
         if isinstance(one, OperationEnded) and not runs:
-            continue  # the shell tells of an end only once, and only of what runs
+            continue  # the shell reports an end only once, and only of a running operation
         before = state
         state, effects = step(before, one)
         is_lost = is_lost or isinstance(one, Lose)

@@ -50,7 +50,7 @@ gates: dict[UUID, asyncio.Event] = {}
 
 @operation("gated", cancellable=True)
 async def gated(context: Context) -> str:
-    """Runs until it is let through, or asked to stop."""
+    """Runs until the test lets it through, or it is asked to stop."""
     while not gates[context.task_id].is_set():
         await asyncio.sleep(0.001)
         context.check_cancelled()
@@ -59,7 +59,7 @@ async def gated(context: Context) -> str:
 
 @operation("flawed", cancellable=True)
 async def flawed(context: Context) -> str:
-    """Runs until it is let through, and fails."""
+    """Runs until the test lets it through, and fails."""
     while not gates[context.task_id].is_set():
         await asyncio.sleep(0.001)
         context.check_cancelled()
@@ -67,7 +67,7 @@ async def flawed(context: Context) -> str:
 
 
 class Log(MemoryLog):
-    """Also one that writes and does not answer."""
+    """A log that may also write an event and not confirm it."""
 
     def __init__(self) -> None:
         super().__init__(1, lambda: 0)
@@ -149,7 +149,7 @@ class Postgres:
 
 
 class Scene:
-    """A worker's parts, driven by hand: nothing is seen before `look`."""
+    """A worker's parts, driven by hand: it sees nothing before `look`."""
 
     def __init__(self, folder: Path, tracing: Tracing | None = None) -> None:
         self.log = Log()
@@ -201,14 +201,14 @@ class Scene:
         self.closing.wake()
 
     async def until_started(self, task_id: UUID) -> None:
-        """Without a look: the worker knows where its `started` is in the log, and no more."""
+        """Wait, without a look: the worker knows only where its `started` is in the log."""
         async with asyncio.timeout(LIMIT_S):
             while not isinstance(self.holds.attempts[0].state, Confirming):  # noqa: ASYNC110  # nothing tells of it
                 await asyncio.sleep(0.001)
         assert self.log.told() == [(task_id, Started)]
 
     async def until_told(self, *expected: tuple[UUID, type]) -> None:
-        """Look until the worker has appended just that."""
+        """Look until the worker has appended exactly this."""
         async with asyncio.timeout(LIMIT_S):
             while len(self.log.told()) < len(expected):
                 await asyncio.sleep(0.001)

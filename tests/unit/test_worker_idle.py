@@ -15,7 +15,7 @@ from pulp_worker.worker import Worker
 
 
 class Told:
-    """What is heard, one after another; then nothing any more."""
+    """Claims that hear these things, one after another, and then nothing more."""
 
     def __init__(self) -> None:
         self.heard: Iterator[Heard] = iter(())
@@ -61,7 +61,7 @@ def worker_of() -> Any:
 
 
 async def follow(told: Told, heard: list[Heard]) -> None:
-    """Let an idle worker hear this."""
+    """An idle worker hears this."""
     told.heard = iter(heard)
     following = asyncio.create_task(worker_of()._follow())
     await told.is_over.wait()

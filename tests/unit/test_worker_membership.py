@@ -35,7 +35,7 @@ class OneAttempt:
         self.is_lost = True
 
     def extend(self) -> None:
-        """It goes on."""
+        """Nothing: it goes on."""
 
 
 class Server:
@@ -59,7 +59,7 @@ class Server:
         return self.timeline
 
     async def settle(self) -> None:
-        """All workers declare the same."""
+        """Nothing: all workers declare the same."""
 
     async def put_back(self, instance_id: UUID, held: Sequence[Claim]) -> frozenset[UUID]:
         assert instance_id == INSTANCE
@@ -71,7 +71,7 @@ class Server:
 
 
 class HoldsOf:
-    """These attempts."""
+    """Holds with only these attempts."""
 
     def __init__(self, *attempts: OneAttempt) -> None:
         self.attempts = list(attempts)
@@ -117,7 +117,7 @@ async def test_claims_are_put_back_once() -> None:
     mine, former = OneAttempt(INSTANCE), OneAttempt(uuid4())
     server = Server([mine.claim.attempt_id])
     assert await taken_over(server, mine, former) == "2"
-    assert server.asked == [[mine.claim.attempt_id]]  # what an earlier lease had is not this process's any more
+    assert server.asked == [[mine.claim.attempt_id]]  # not the earlier lease's attempt
     assert not mine.is_lost
 
 
@@ -130,7 +130,7 @@ async def test_a_server_that_is_away_is_asked_again() -> None:
 
 @pytest.mark.parametrize("is_found", [True, False])
 async def test_who_cannot_be_put_back_is_lost_at_the_second_time(is_found: bool) -> None:
-    """What others had given up may still be in the way at the first."""
+    """At the first time, holds that others gave up may still be in the way."""
     one, other = OneAttempt(INSTANCE), OneAttempt(INSTANCE)
     ids = [one.claim.attempt_id, other.claim.attempt_id]
     server = Server(ids[:1], ids if is_found else ids[:1])
@@ -140,7 +140,7 @@ async def test_who_cannot_be_put_back_is_lost_at_the_second_time(is_found: bool)
 
 
 class Resting(Server):
-    """A dispatcher lets the worker rest; `agrees`: whether it still does when the worker is about to."""
+    """A dispatcher that lets the worker rest; `agrees`: whether it still does when the worker is about to rest."""
 
     timeline = "1"
     has_holds = False
@@ -162,7 +162,7 @@ class Resting(Server):
 
 
 class Ears:
-    """The claims of a worker, as far as they listen."""
+    """The part of a worker's claims that listens."""
 
     def __init__(self, server: Resting) -> None:
         self._server = server
@@ -177,7 +177,7 @@ class Ears:
         self.is_resting = False
 
     def look_again(self) -> None:
-        """It looks."""
+        """Nothing: it looks."""
 
 
 async def steps(server: Resting, *attempts: OneAttempt, is_resting: bool = False) -> list[str]:
@@ -227,7 +227,7 @@ async def test_a_worker_that_rests_listens_before_it_says_so(why: str) -> None:
 
 
 async def test_a_worker_of_which_the_database_says_that_it_does_not_listen_says_that_it_does() -> None:
-    """Its last word was lost."""
+    """Its last message was lost."""
     server = Resting()
     server.is_listening = server.may_rest = False
     assert await steps(server) == ["listen", "tell"]

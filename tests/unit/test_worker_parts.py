@@ -1,4 +1,4 @@
-"""Lease, guard, reporter, outcomes and settings of the worker; the clocks are false."""
+"""Lease, guard, reporter, outcomes and settings of the worker; the clocks are doubles."""
 
 import asyncio
 import threading
@@ -99,7 +99,8 @@ class Minute(threading.Event):
 
 @pytest.mark.parametrize(
     ("period_s", "most", "pulses"),
-    # With a heartbeat each 2 s, 4 s of the lease are left at least. Without any, a quarter of the slack is waited.
+    # With a heartbeat every 2 s, at least 4 s of the lease are left. Without any, the guard waits a quarter of the
+    # slack.
     [(2.0, 60 / 4, range(1, 16)), (0.0, 1 + 54 / 0.25 + 1, range(54 * 4 - 2, 54 * 4 + 3))],
 )
 def test_the_guard_sleeps_until_the_lease_runs_out(

@@ -55,7 +55,7 @@ async def test_the_operation_gets_the_values() -> None:
         return opened(email=Sight.SHOWN)
 
     run = PersonalRun(CLAIM, open_, inner.begin)
-    run.cancel()  # asked before it could begin
+    run.cancel()  # it was asked to stop before it could begin
     assert (await run.wait()).outcome == "successful"
     run.extend()
     run.kill()

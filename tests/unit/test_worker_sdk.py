@@ -102,7 +102,7 @@ async def test_operations_run_in_tests(tmp_path: Path) -> None:
     assert (outcome.state, outcome.error_code, outcome.error_description) == ("failed", "out-of-disk", "{'a:b': 1}")
     assert outcome.traceback is not None
     assert "OperationError" in outcome.traceback
-    assert "no space left" not in outcome.traceback  # a reader learns what was wrong, not everything that led to it
+    assert "no space left" not in outcome.traceback  # a reader learns what was wrong, not all its causes
 
 
 def test_another_package_adds_an_operation_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_another_package_adds_an_operation_by_its_entry_point(tmp_path: Path, mo
         "from pulp_worker import Context, operation\n\n\n"
         '@operation("mirror")\nasync def mirror(context: Context) -> None: ...\n'
     )
-    installed = tmp_path / "mirrors-1.0.dist-info"  # what an installer leaves
+    installed = tmp_path / "mirrors-1.0.dist-info"  # what an installer writes
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: mirrors\nVersion: 1.0\n")
     (installed / "entry_points.txt").write_text("[pulp_tasks.operations]\nany-name = mirrors\n")
@@ -138,7 +138,7 @@ def test_a_name_is_unique_and_a_module_must_load(monkeypatch: pytest.MonkeyPatch
         @operation("twice")
         def twice(context: Context) -> None: ...
 
-        module.twice = twice  # type: ignore[attr-defined]  # a module made by hand
+        module.twice = twice  # type: ignore[attr-defined]  # a module created by hand
         monkeypatch.setitem(sys.modules, name, module)
     with pytest.raises(OperationsNotLoaded, match="twice is in second and in first"):
         load_operations(["first", "second"])

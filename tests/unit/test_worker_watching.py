@@ -93,7 +93,7 @@ async def test_a_blocked_loop_is_told_with_the_task_and_the_place(caplog: pytest
 
 
 class Awake(threading.Event):
-    """Tells also when it is cleared."""
+    """It also notes when it is cleared."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ async def test_without_an_operation_nothing_watches_the_loop(monkeypatch: pytest
     monkeypatch.setattr(watch, "_awake", awake)
     watch.start()
     try:
-        for _ in range(2):  # it wakes again, and sleeps again
+        for _ in range(2):  # it wakes and sleeps again
             watch.begin()
             assert awake.is_set()
             watch.end()
@@ -248,7 +248,7 @@ def test_an_idle_worker_has_no_watchdog_and_its_first_operation_starts_it() -> N
 
 
 class Machine:
-    """The clock and the system calls of a watchdog's script; nobody waits."""
+    """The clock and the system calls of a watchdog's script; no time passes."""
 
     def __init__(self, *, lease_s: float = 6, period_s: float = 2, dies_at_s: float = 1e9, hours: float = 1) -> None:
         self.now_s = 1000.0

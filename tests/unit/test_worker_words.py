@@ -39,7 +39,7 @@ class TextIsNone(Exception):
 
 
 class NothingHolds(Exception):
-    """Everything that is asked of it raises."""
+    """All its special methods raise."""
 
     def __str__(self) -> str:
         raise RuntimeError

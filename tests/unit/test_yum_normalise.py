@@ -152,7 +152,7 @@ def test_more_than_repomd_promises_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match=r"primary metadata becomes larger than .* \(open-size in repomd.xml\)"):
         normalised(tmp_path / "a", of(big), change=lambda entry: replace(entry, open_size_bytes=1000))
     made = normalised(tmp_path / "b", of(ANT), change=lambda entry: replace(entry, open_size_bytes=10))
-    assert made.told.counts.packages == 1  # a small one that is told wrongly does no harm
+    assert made.told.counts.packages == 1  # a small size that is wrong does no harm
 
 
 def test_one_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

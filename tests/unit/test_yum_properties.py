@@ -35,7 +35,7 @@ PACKERS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, lzma.compress, 
 
 
 def prefixed(document: bytes) -> bytes:
-    """The same document with another prefix for what rpm has."""
+    """The same document with another prefix for rpm's namespace."""
     return document.replace(b"<rpm:", b"<r:").replace(b"</rpm:", b"</r:").replace(b"xmlns:rpm=", b"xmlns:r=")
 
 

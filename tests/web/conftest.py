@@ -12,7 +12,7 @@ MISSING = f"there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: {CHROMI
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print it where it is seen."""
+    """Report, where it is seen, that the live page was not tested."""
     if chromium() is None:
         terminalreporter.section("the live page was not tested", sep="!", red=True)
         terminalreporter.line(MISSING)
@@ -36,7 +36,7 @@ def browser(site: Site) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
-    """Makes visitors. At the end, none has asked another host, and no script failed or was refused."""
+    """Creates visitors. At the end, none has sent a request to another host, and no script failed or was refused."""
     made: list[Visitor] = []
 
     def begin(**options: Any) -> Visitor:

@@ -1,4 +1,4 @@
-"""Makes pictures of every view of the live page: `./dev run python -m tests.web.pictures FOLDER` (some minutes).
+"""Takes pictures of every view of the live page: `./dev run python -m tests.web.pictures FOLDER` (some minutes).
 
 In both themes and at three widths, for an administrator and a viewer, with few tasks and with 100,000.
 """
@@ -30,7 +30,7 @@ MANY: Final = 100_000
 
 
 def scene(site: Site) -> dict[str, str]:
-    """Ten tasks in every state, by a word for each."""
+    """Ten tasks in every state, with a word for each."""
     made = {
         "completed": site.submit("copy", {"repo_id": "zoo", "items": 40}, tags=["nightly"]),
         "failed": site.submit("copy", {"repo_id": "bear", "items": 12, "fails": True}),
@@ -68,14 +68,14 @@ def views(tasks: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing is read any more."""
+    """Wait until nothing more is being read."""
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_text("Reading", exact=False)).to_have_count(0)
     page.wait_for_timeout(300)  # plots are drawn in the next frames
 
 
 def take(browser: Browser, site: Site, folder: Path, tasks: dict[str, str], names: set[str]) -> None:
-    """Make all pictures for these tasks."""
+    """Take all pictures for these tasks."""
     for scheme in ("light", "dark"):
         made = visitor(browser, site, scheme=scheme)
         page = made.open("/")
@@ -95,7 +95,7 @@ def take(browser: Browser, site: Site, folder: Path, tasks: dict[str, str], name
 
 
 def actions(page: Page, folder: Path, scheme: str, tasks: dict[str, str]) -> None:
-    """What opens above the views."""
+    """Take what opens above the views."""
     page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     page.goto(page.url.partition("/ui/")[0] + "/ui/tasks")
     settle(page)
@@ -120,7 +120,7 @@ def actions(page: Page, folder: Path, scheme: str, tasks: dict[str, str]) -> Non
 
 
 def take_as_viewer(browser: Browser, site: Site, folder: Path, tasks: dict[str, str]) -> None:
-    """The list and a task as somebody sees them who may change nothing."""
+    """Take the list and a task, as seen by somebody who may change nothing."""
     made = visitor(browser, site)
     page = made.log_in("vera")
     for name, path in (("tasks", "/tasks"), ("task-running", f"/tasks/{tasks['running']}")):
@@ -131,7 +131,7 @@ def take_as_viewer(browser: Browser, site: Site, folder: Path, tasks: dict[str, 
 
 
 def main(folder: Path, names: set[str]) -> None:
-    """Make them all."""
+    """Take them all."""
     executable = chromium()
     assert executable is not None, f"there is no Chromium: {CHROMIUM_ADVICE}"
     (folder / "few").mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ HEADINGS: Final = {
 
 
 def violations(page: Page) -> list[str]:
-    """The faults that axe finds on the page, in short."""
+    """The faults that axe finds on the page, in brief."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("async () => (await axe.run()).violations")
     return [f"{each['id']}: {json.dumps([node['html'][:120] for node in each['nodes'][:3]])}" for each in found]
@@ -204,7 +204,7 @@ def test_numbers_are_those_of_the_tasks_that_ended(visit: Visit, site: Site) -> 
 
 
 def seconds(shown: str) -> float:
-    """What a duration of the page says."""
+    """A duration on the page, in seconds."""
     number, unit = shown.split()
     return float(number) * {"ms": 0.001, "s": 1}[unit]
 
@@ -369,4 +369,4 @@ def test_the_page_goes_on_after_a_restart_of_the_api(visit: Visit, site: Site) -
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     task_id = site.submit("copy", {"repo_id": f"after-{uuid4()}", "items": 2})
     expect(visitor.shown_row(task_id)).to_contain_text("completed")
-    visitor.complaints.clear()  # of the stream that broke
+    visitor.complaints.clear()  # the report of the broken stream

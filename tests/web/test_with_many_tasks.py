@@ -1,4 +1,4 @@
-"""What the page requests and holds with 100,000 tasks: counted, and compared with a list of ten."""
+"""What the page requests and holds with 100,000 tasks, counted and compared with a list of ten."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +29,13 @@ def elements(page: Page) -> int:
 
 
 def calls(visitor: Visitor) -> list[str]:
-    """The paths below the API's root that were asked for, without the stream."""
+    """The requested paths below the API's root, without the stream."""
     paths = [urlsplit(each.url).path for each in visitor.requests]
     return [path.removeprefix("/pulp/api/v3/") for path in paths if path.startswith("/pulp/api/v3/")]
 
 
 def settled(page: Page) -> None:
-    """The list is there, and follows the events."""
+    """Wait until the list is there and follows the events."""
     expect(page.locator(".row:not(.row-head)").first).to_be_visible()
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     expect(page.locator(".chip-count").first).not_to_have_text("…")
@@ -88,7 +88,7 @@ def test_a_long_list_has_as_many_elements_as_a_short_one(visit: Visit, site: Sit
     assert rows.count() <= 200
     assert elements(page) <= 4 * first  # of 16 times as many tasks as at first
     assert calls(visitor).count("tasks/") - pages <= 25
-    # The keyboard continues from where it was, however far away that is by now.
+    # The keyboard continues where it was, however far away that is by now.
     page.keyboard.press("j")
     expect(page.locator('.row[data-current="true"]')).to_be_in_viewport()
 

@@ -1,4 +1,4 @@
-"""Which reference the tests of this folder have, and saying so where nobody overlooks it."""
+"""The reference for this folder's tests, reported where nobody overlooks it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.yum.shapes import Shape
 
 @pytest.fixture(scope="session")
 def the_reference(request: pytest.FixtureRequest) -> Iterator[Reference]:
-    """What dnf and createrepo_c say to the shapes of this run."""
+    """What dnf and createrepo_c say about the shapes of this run."""
     shapes = {
         shape.name: shape
         for item in request.session.items
@@ -24,7 +24,7 @@ def the_reference(request: pytest.FixtureRequest) -> Iterator[Reference]:
 
 @pytest.fixture(scope="session")
 def dnf() -> str:
-    """The version of dnf; a test that needs it says loudly that it was not run without."""
+    """The version of dnf; without dnf, a test that needs it says loudly that it did not run."""
     version = reference.dnf_version()
     if version is None:
         pytest.skip("NOT CHECKED BY DNF: it is not installed here (Debian: apt-get install dnf)")
@@ -32,7 +32,7 @@ def dnf() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once a run which reference it was."""
+    """Report once per run which reference it was."""
     options = terminalreporter.config.option
     version = reference.dnf_version()
     terminalreporter.section("reference of the yum repositories")

@@ -1,4 +1,4 @@
-"""What createrepo_c makes of a repository on disk, as JSON; a process of its own, since some shapes end it.
+"""What createrepo_c reads from a repository on disk, as JSON; in a separate process, since some shapes crash it.
 
 Argument: the folder that holds repodata/.
 """
@@ -71,7 +71,7 @@ def _groups(folder: Path, repomd: Any) -> list[str]:
 
 
 def unpacked(content: bytes) -> bytes:
-    """The content without its compression, which its first bytes tell."""
+    """The decompressed content; its first bytes show the compression."""
     for magic, unpack in _UNPACKERS.items():
         if content.startswith(magic):
             return bytes(unpack(content))
@@ -79,7 +79,7 @@ def unpacked(content: bytes) -> bytes:
 
 
 def _day(date: int) -> str:
-    """The day in UTC; that of dnf, which takes a number that is too large for -1."""
+    """The day in UTC; as in dnf, a number that is too large counts as -1."""
     if date >= 1 << 62:
         date = -1
     return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=date)).strftime("%Y-%m-%d")

@@ -1,6 +1,6 @@
-"""What dnf makes of a repository, as JSON; run by the Python that dnf is installed for.
+"""What dnf reads from a repository, as JSON; run by the Python that dnf is installed for.
 
-Arguments: what the URL is (baseurl, mirrorlist, metalink), the URL, a folder for its cache.
+Arguments: the kind of URL (baseurl, mirrorlist, metalink), the URL, a folder for its cache.
 """
 
 import json
@@ -33,7 +33,7 @@ def main(kind: str, url: str, folder: str) -> None:
 
 
 def _base(dnf: Any, folder: str) -> Any:
-    """A dnf that knows nothing of this machine."""
+    """A dnf without this machine's configuration."""
     base = dnf.Base()
     base.conf.cachedir = base.conf.persistdir = base.conf.logdir = folder
     base.conf.installroot = folder
@@ -65,7 +65,7 @@ def _described(package: Any) -> dict[str, Any]:
 
 
 def _undownloaded(dnf: Any, base: Any, packages: list[Any]) -> list[str]:
-    """The packages that could not be downloaded, each tried by itself."""
+    """The packages that could not be downloaded, each tried separately."""
     failed = []
     for package in packages:
         try:

@@ -63,7 +63,7 @@ def repositories(draw: st.DrawFn) -> Repository:
 
 @st.composite
 def written_otherwise(draw: st.DrawFn, repository: Repository) -> Repository:
-    """The same content in another order, packed otherwise, elsewhere."""
+    """The same content in another order, with other compression, in other places."""
     packing = st.sampled_from(["", "gz", "bz2", "xz", "zst"])
     rpms = list(repository.rpms)
     return replace(

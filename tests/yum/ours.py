@@ -1,4 +1,4 @@
-"""How our sync and publish end on a repository, as a user sees it."""
+"""How our sync and publish of a repository end, as a user sees it."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _TOKENS = {f"repository:{REPO_ID}": 1, "content_unit:orphans": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """The sync, the publish after it if it succeeded, and what createrepo_c reads of the publication."""
+    """The sync, the publish after it if it succeeded, and what createrepo_c reads from the publication."""
 
     synced: OperationOutcome
     published: OperationOutcome | None
@@ -37,7 +37,7 @@ class Ours:
 
     @property
     def told(self) -> str:
-        """Everything that a user may see of it."""
+        """Everything about it that a user may see."""
         outcomes = [each for each in (self.synced, self.published) if each]
         return "\n".join(
             f"{each.error_description} {each.traceback} {json.dumps(each.result)} {json.dumps(each.progress)}"
@@ -73,5 +73,5 @@ async def sync_and_publish(
 
 
 async def ours_on(shape: Shape, url: str, storage: Path) -> Ours:
-    """How they end on a shape that is served at a URL."""
+    """How they end for a shape that is served at a URL."""
     return await sync_and_publish(storage, f"{url}{shape.feed}", shape.options, shape.publish_options)

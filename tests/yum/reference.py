@@ -1,4 +1,4 @@
-"""What dnf and createrepo_c make of the shapes: run here if they are installed, else as recorded.
+"""What dnf and createrepo_c read from the shapes: run here if they are installed, else as recorded.
 
 To record again, with dnf installed (Debian: apt-get install --no-install-recommends dnf):
 
@@ -51,7 +51,7 @@ def recorded() -> dict[str, Any]:
 
 
 def recorded_for(shape: Shape) -> Said:
-    """What was recorded for a shape."""
+    """The recorded values for a shape."""
     return Said(**recorded()["shapes"][shape.name])
 
 
@@ -74,7 +74,7 @@ def dnf_version() -> str | None:
 
 
 class Reference:
-    """What dnf and createrepo_c say about shapes: run here, once for each, if dnf is installed, else as recorded.
+    """What dnf and createrepo_c say about shapes: run here once for each shape if dnf is installed, else as recorded.
 
     Shapes named beforehand are run in parallel with everything else.
     """
@@ -92,7 +92,7 @@ class Reference:
         return self._ask(shape).result() if self._is_here else recorded_for(shape)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Run nothing more."""
         self._asking.shutdown(cancel_futures=True)
 
     def _ask(self, shape: Shape) -> "Future[Said]":
@@ -102,7 +102,7 @@ class Reference:
 
 
 def asked(shape: Shape) -> Said:
-    """What both say to the shape here and now; dnf must be installed."""
+    """What both say about the shape here and now; dnf must be installed."""
     return Said(dnf=_ask_dnf(shape), createrepo_c=ask_createrepo_c_for(shape))
 
 
@@ -115,7 +115,7 @@ def _ask_dnf(shape: Shape) -> Read | None:
 
 
 def dnf_reads(url_kind: str, url: str) -> Read:
-    """What dnf makes of the repository at a URL. Raises `LookupError` without dnf."""
+    """What dnf reads from the repository at a URL. Raises `LookupError` without dnf."""
     python = dnf_python()
     if python is None:
         raise LookupError("dnf is not installed")
@@ -124,7 +124,7 @@ def dnf_reads(url_kind: str, url: str) -> Read:
 
 
 def ask_createrepo_c_for(shape: Shape) -> Read | None:
-    """What createrepo_c says to the shape here and now."""
+    """What createrepo_c says about the shape here and now."""
     if not shape.on_disk:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +134,7 @@ def ask_createrepo_c_for(shape: Shape) -> Read | None:
 
 
 def createrepo_c_reads(folder: Path) -> Read:
-    """What createrepo_c makes of a repository on disk."""
+    """What createrepo_c reads from a repository on disk."""
     return _said(_run([sys.executable, str(_HERE / "createrepo_c_reads.py"), str(folder)], folder))
 
 
@@ -147,7 +147,7 @@ def _run(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[s
 
 
 def _said(ended: "subprocess.CompletedProcess[str]") -> Read:
-    """What a reader printed; a reader that did not come to that is an answer too."""
+    """What a reader printed; a reader that fails before that is an answer too."""
     try:
         return dict(json.loads(ended.stdout.splitlines()[-1])["read"])
     except (IndexError, ValueError):
@@ -174,7 +174,8 @@ def _record() -> None:
 
 
 def kept(read: Read | None) -> Read | None:
-    """What is compared: no words, which have paths and ports of the machine, and no fields, which dnf does not tell."""
+    """What is compared: no words, which hold the machine's paths and ports, and no fields, which dnf does not
+    report."""
     if read is None:
         return None
     kept = {key: value for key, value in read.items() if key not in ("words", "types", "packages")}

@@ -1,4 +1,4 @@
-"""The table of docs/notes/yum.md, made from the shapes and the recorded values: ./dev run python -m tests.yum.table"""
+"""The table of docs/notes/yum.md, generated from shapes and recorded values: ./dev run python -m tests.yum.table"""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ BEGIN: Final = "<!-- made by tests/yum/table.py: from here on -->\n"
 
 
 def generated() -> str:
-    """The part of the document that is made: versions, and a table for each section."""
+    """The generated part of the document: versions, and a table for each section."""
     versions = recorded()["versions"]
     parts = [f"Recorded with dnf {versions['dnf']} and createrepo_c {versions['createrepo_c']}.\n"]
     for title, shapes in SECTIONS.items():

@@ -1,7 +1,7 @@
 """Clients read a repository while it is published again and again: none of them ever fails.
 
-A client's read of repomd.xml is answered, then the repository is synced and published, and only then does the client get
-an answer to its next request. So each read has a publish in its middle, whatever the machine does meanwhile.
+A client's read of repomd.xml is answered, then the repository is synced and published, and only then does the client
+get an answer to its next request. So a publish always falls into the middle of a read, whatever the machine does.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def _generation(number: int) -> Repository:
 
 
 class Site:
-    """A publication that is served; `publish` is called amid each read of it."""
+    """A served publication; `publish` is called in the middle of each read."""
 
     def __init__(self, storage: Path) -> None:
         self._storage = storage
@@ -86,7 +86,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def read_again_and_again(site: Site, times: int, read: Callable[[str], list[str]]) -> None:
-    """The reader sees one generation whole in each of the reads: the one from before the publish in their middle."""
+    """In each read the reader sees one whole generation: the one before the publish in the middle."""
     for number in range(times):
         names = await asyncio.to_thread(read, site.url)
         assert sorted(names) == sorted(rpm.nevra for rpm in _generation(number).rpms)
@@ -110,7 +110,7 @@ async def test_a_plain_client_reads_and_downloads_amid_publishes(site: Site) -> 
 
 
 def _read_plainly(url: str) -> list[str]:
-    """As every client does: repomd.xml, the metadata that it names, the packages; all of it verified."""
+    """Read as every client does: repomd.xml, the metadata that it names, the packages; all of it verified."""
     with httpx.Client(base_url=url, trust_env=False) as client:
         root = ElementTree.fromstring(_got(client, "repodata/repomd.xml"))
         documents = {}

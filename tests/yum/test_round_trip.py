@@ -1,6 +1,7 @@
-"""A repository by chance, synced and published: createrepo_c reads the same from the publication as from the source.
+"""A random repository, synced and published: createrepo_c reads the same from the publication as from the source.
 
-A run has few examples, by a seed that is printed. To look longer: ./dev test tests/yum/test_round_trip.py --yum-examples 1000
+A run has few examples, from a seed that is printed. To search longer: ./dev test tests/yum/test_round_trip.py
+--yum-examples 1000
 """
 
 import asyncio
@@ -23,7 +24,7 @@ def test_a_publication_has_what_the_source_has(yum_seed: int, yum_examples: int)
     @seed(yum_seed)
     @settings(
         max_examples=yum_examples,
-        phases=[Phase.generate],  # a sync and a publish take a second: to look for a smaller example takes minutes
+        phases=[Phase.generate],  # a sync and a publish take a second, so shrinking takes minutes
         report_multiple_bugs=False,
         deadline=None,
         database=None,
@@ -39,7 +40,7 @@ def test_a_publication_has_what_the_source_has(yum_seed: int, yum_examples: int)
 
 
 def assert_the_same(repository: Repository, served: Repository) -> None:
-    """What is published of `served` is what createrepo_c reads of `repository`."""
+    """The publication of `served` has what createrepo_c reads from `repository`."""
     with tempfile.TemporaryDirectory() as name, RepositoryServer(served.tree()) as server:
         folder = Path(name)
         repository.write(folder / "source")
@@ -53,7 +54,7 @@ def assert_the_same(repository: Repository, served: Repository) -> None:
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:
-    """All but where things are."""
+    """Everything except the places of things."""
     packages = {
         nevra: {key: value for key, value in package.items() if key != "location"}
         for nevra, package in found["packages"].items()

@@ -81,7 +81,8 @@ async def test_dnf_sees_in_our_publication_what_it_sees_in_the_source(
 
 
 def assert_refused(shape: Shape, ours: Ours, by_dnf: Read | None) -> None:
-    """It ends with the code and the words, and nothing is half written; so does dnf, unless the shape says why not."""
+    """It ends with the code and the words, and nothing is half written; dnf refuses it too, unless the shape says why
+    not."""
     outcome = ours.failed
     assert outcome is not None, f"successful: {ours.synced.result}"
     assert outcome.error_code == shape.expect.code, f"{outcome.error_description}\n{outcome.traceback}"
@@ -129,8 +130,7 @@ def details(read: Read) -> dict[str, object]:
 
 
 def assert_carried(shape: Shape, ours: Ours, repository: Repository) -> None:
-    """The publication has all metadata of the source, byte for byte, except what is dropped on purpose; and its
-    tree."""
+    """The publication has all the source's metadata, byte for byte, except what is dropped on purpose; and its tree."""
     assert ours.read is not None
     source = repository.tree()
     repomd = source[f"{repository.folder}repodata/repomd.xml"].decode(errors="replace")
@@ -142,7 +142,7 @@ def assert_carried(shape: Shape, ours: Ours, repository: Repository) -> None:
             assert kind not in types
             continue
         assert kind in types, f"{kind} was lost"
-        if kind.startswith("group"):  # publications have it in all of its forms, repacked
+        if kind.startswith("group"):  # publications have it in all its forms, recompressed
             assert unpacked((ours.folder / types[kind]).read_bytes()) == repository.documents()[kind]
             continue
         found = re.search(rf'<data type="{re.escape(kind)}">.*?href="([^"]*)"', repomd, re.DOTALL)

@@ -154,7 +154,7 @@ def verify(url: str | None, data: Path | None, output: str) -> None:
 
 
 class _Progress:
-    """Tells on standard error how far it is, now and then."""
+    """Reports the progress on standard error, now and then."""
 
     def __init__(self) -> None:
         self._told_s = time.monotonic()

@@ -167,7 +167,7 @@ def _chosen(
             continue
         if entry.record is not None and entry.record.what == "subject-erased":
             if entry.record.id in erasures:
-                continue  # told again by a process that cannot know that it was told
+                continue  # repeated by a process that cannot know of the first record
             erasures.add(entry.record.id)
         value = _value(entry)
         is_by = actors is None or value["actor"] in actors

@@ -228,7 +228,7 @@ def _act(
                     if producer is not None:
                         appended = act(connection, producer, target.topics, position, actor=operator(), reason=reason)
                         result["appended"] = str(appended)
-                        if letter.standing != "parks":  # no event tells of it
+                        if letter.standing != "parks":  # no event records it
                             _audit(target, position, reason)
                 except (NotParked, StillUndecodable) as error:
                     result["error"] = str(error)

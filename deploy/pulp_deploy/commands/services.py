@@ -17,7 +17,7 @@ from pulp_deploy.settings_help import SettingsCommand, setting_option
 from pulp_deploy.unknown_settings import warn_of_unknown
 
 _NICE: Final = 19
-"""The log may be late, the live path may not: where both share a core, the live path has it."""
+"""The log may be late, the live path may not: if both share a core, the live path comes first."""
 
 
 @click.command(

@@ -20,7 +20,7 @@ from pulp_transparency.published import CONTENT_TYPE as CONTENT_TYPE_OF_CHECKPOI
 
 GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
 CHECKPOINT: Final = "org.pulpproject.checkpoint.v1"
-"""What the message of a checkpoint is called; it is in no record."""
+"""The name of the message of a checkpoint; no record has it."""
 _BINDING: Final = "0.5.0"
 _DEFS: Final = "#/$defs/"
 _COMPONENTS: Final = "#/components/schemas/"

@@ -41,7 +41,7 @@ class Feed:
     """
 
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
-        """Asks for nothing yet. `context` reads lists of mirrors, in a process of their own."""
+        """Sends no request yet. `context` reads lists of mirrors, in a separate process."""
         self._context, self._fetcher, self._url = context, fetcher, url
         self._own = base_of(url).partition("?")[0]
         self._sources = FeedSources(context, fetcher, url)
@@ -93,7 +93,7 @@ class Feed:
         return None
 
     async def metadata(self, entry: MetadataFile, target: Path) -> None:
-        """Fetch a file of metadata into `target`; its size and checksum are verified. Raises `Differs` besides."""
+        """Fetch a file of metadata into `target`, and verify its size and checksum. May also raise `Differs`."""
         growing = Growing(
             target,
             called=f"{entry.type if is_ordinary(entry.type) else 'other'} metadata",

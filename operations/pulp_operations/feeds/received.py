@@ -10,7 +10,7 @@ from pulp_operations.records import Validators
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The bytes of repomd.xml, and the validators with which a server tells whether it has changed."""
+    """The bytes of repomd.xml, and the validators by which a server recognises that it has not changed."""
 
     content: bytes
     validators: Validators

@@ -31,7 +31,7 @@ _MOST_HEADER_CHARACTERS: Final = 1000
 
 
 class FeedSources:
-    """The bases of a feed. `bases` are known after `repomd`, and the one that has given it is the first."""
+    """The bases of a feed. After `repomd`, `bases` are known, and the first of them has served repomd.xml."""
 
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
         self._context, self._fetcher, self._url = context, fetcher, url
@@ -136,7 +136,7 @@ def _validators(answer: "Answer") -> Validators:
 
 
 def _is_earlier(last_modified: str, date: str | None) -> bool:
-    """Whether a file can be told by its time: it may change again within the second (RFC 9110, 8.8.2.2)."""
+    """Whether a file's time identifies its state: it may change again within the second (RFC 9110, 8.8.2.2)."""
     try:
         return date is not None and parsedate_to_datetime(last_modified) < parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -1,7 +1,7 @@
 """Where the files of a feed are. Pure.
 
 A location in metadata is the name of a file, and not a URL: it is appended to its base, and every character that is
-special in a URL is escaped, as dnf does it. So `+` becomes `%2B`, which servers like S3 need, since they take a plain
+special in a URL is escaped, as in dnf. So `+` becomes `%2B`, which servers like S3 need, since they take a plain
 `+` for a blank. Some feeds have URLs there nevertheless, so the URL that a browser would request is a second choice.
 """
 

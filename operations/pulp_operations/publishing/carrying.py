@@ -19,12 +19,12 @@ from pulp_operations.unpacking import unpacked_pieces
 
 DELTAS: Final = ("prestodelta", "deltainfo")
 OWN: Final = ("primary", "filelists", "other", "updateinfo")
-"""Types that a version has as metadata of our own."""
+"""The types that a version has as metadata of our own."""
 _GROUPS: Final = ("group", "group_gz", "group_xz", "group_zst", "group_bz2")
-"""The forms of one document. The first form that the feed has is used for those that it lacks."""
+"""The forms of one document. The feed's first form replaces the forms that the feed lacks."""
 _DATABASE: Final = re.compile(r"(primary|filelists|other|updateinfo|group|prestodelta|deltainfo)_db")
 _FOR_ALL: Final = (b"<", b"\x1f\x8b")
-"""How package groups begin that every client reads: XML, or gzip."""
+"""The first bytes of package groups that every client can read: XML, or gzip."""
 
 
 class Carried(Struct, frozen=True, kw_only=True):

@@ -78,10 +78,10 @@ def _is_taken(target: Path) -> bool:
 
 
 def compare_content(store: Store, placed: Iterable[PlacedFile], folder: Path, *, expected: int) -> int:
-    """Read every byte of the files of a publication, and compare them with their records; their size in bytes.
+    """Compare every byte of a publication's files with their records. Returns the size of the files in bytes.
 
     Damaged files are set aside in the store, so that the next sync or repair fetches them. Raises `OperationError`:
-    `content-damaged` names them, `damaged-version` where they are not as many as `expected`.
+    `content-damaged` names them, `damaged-version` means that they are not as many as `expected`.
     """
     size_bytes, seen, damaged = 0, 0, []
     for each in placed:

@@ -13,7 +13,7 @@ def damaged_version(reason: str) -> OperationError:
 
 
 def bad_publication(reason: str) -> OperationError:
-    """The error for a version that no publication can be made of."""
+    """The error for a version from which no publication can be created."""
     return OperationError("bad-publication", f"{reason}. Sync the repository again, then publish it")
 
 

@@ -30,9 +30,9 @@ def is_repodata(path: str) -> bool:
 
 
 def link_into(source: Path, target: Path) -> None:
-    """Link a file into a publication, and make the folders above it. Raises as `link_or_copy` does.
+    """Link a file into a publication, and create the folders above it. Raises as `link_or_copy` does.
 
-    `FileExistsError` or `NotADirectoryError` is also raised where a file is in the place of a folder.
+    `FileExistsError` or `NotADirectoryError` also mean that a file is in the place of a folder.
     """
     try:
         link_or_copy(source, target)

@@ -19,7 +19,7 @@ _REASON: Final = re.compile(r"gpg: (?:.*: )?([A-Za-z][A-Za-z ]{2,60})\s*$")
 
 
 class Signer:
-    """Signs with the key that the settings name. A passphrase is GnuPG's agent's affair: none is known here."""
+    """Signs with the key that the settings name. Only GnuPG's agent knows a passphrase."""
 
     def __init__(self, key: str, home: Path | None) -> None:
         self._key, self._home = key, home
@@ -42,7 +42,7 @@ class Signer:
 
     @contextmanager
     def _agent(self) -> Iterator[None]:
-        """One task at a time signs, and ends the agent that GnuPG has started for it: one that it found stays."""
+        """Let one task at a time sign, and end the agent if GnuPG has started it for the task."""
         home = self._home or Path(os.environ.get("GNUPGHOME") or Path.home() / ".gnupg")
         try:
             descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)

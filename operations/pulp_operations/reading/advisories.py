@@ -8,7 +8,7 @@ from pulp_operations.reading.writing import ROOTS, Sink, written
 
 
 def copy_advisories(text: Text, target: Sink, known: set[str], notes: Notes, *, is_base: bool) -> int:
-    """Write the advisories of a document; how many. Their ids become `known`; of a base, known ones are left out.
+    """Write the advisories of a document; returns how many. Adds their ids to `known`, and skips known ones of a base.
 
     An advisory without an id is left out, since no client can name it. Raises as a `Document` does when it is read.
     """

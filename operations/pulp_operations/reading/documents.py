@@ -1,7 +1,6 @@
-"""Large XML documents, one element at a time: the elements directly below the root. expat says where each element
-begins and ends.
+"""Large XML documents, read one element at a time: the elements directly below the root.
 
-Only its bytes are read and held, when they are needed.
+expat finds where each element begins and ends. Only its bytes are read and held, when they are needed.
 """
 
 import os
@@ -136,7 +135,7 @@ class _Splitter:
             self._document.begin(name, attributes)
             return
         self._name, self._attributes = name, attributes
-        # Within the element only its end matters; a call for each part would double the time.
+        # Within the element only its end matters: a call for each part would take twice as long.
         self._parser.StartElementHandler, self._parser.EndElementHandler = None, self._end
 
     def _end(self, name: str) -> None:
@@ -149,7 +148,7 @@ class _Splitter:
         self._parser.StartElementHandler, self._parser.EndElementHandler = self._begin, None
 
     def _after_tag(self, index: int) -> int:
-        """Where the element ends: expat tells the start of its closing tag, or of an element without one."""
+        """Where the element ends: expat reports the start of its closing tag, or of an element without one."""
         closing = self._document.read_at(index, index + _MOST_CLOSING_BYTES)
         if closing.startswith(f"</{self._name}".encode()):
             if b">" not in closing:

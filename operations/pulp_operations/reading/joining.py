@@ -26,7 +26,7 @@ class Extras:
         self._ends = array("q", [-1]) * len(numbers)
         self._lines = array("q", [0]) * len(numbers)
         self._odd: set[int] = set()
-        """Those that cannot be taken over as they are written."""
+        """The packages whose elements cannot be taken over unchanged."""
 
     def __enter__(self) -> Self:
         return self

@@ -35,7 +35,7 @@ def known_checksum(
 
 
 def checked_href(href: str, where: str) -> str:
-    """An href that a URL can be made of; it may lead out of the repository's folder, for it names nothing here.
+    """An href that can become a URL. It may lead out of the repository's folder, since no path here is made from it.
 
     Raises `OperationError` (`bad-repository`) for an empty one, control characters, or another scheme than http(s).
     """

@@ -36,7 +36,7 @@ class Normalising(Struct, frozen=True, kw_only=True):
     """How metadata is normalised.
 
     `algorithms` are the checksums that packages may have, by hashlib's names. `base` is the folder of a version whose
-    packages and advisories follow those of the feed that it has not.
+    packages and advisories are added to those of the feed, unless the feed has them.
     """
 
     limits: UnpackLimits
@@ -161,7 +161,7 @@ def _groups(sources: MetadataDocuments, notes: Notes) -> tuple[Counter[str], lis
 
 
 def _storage(folder: Path) -> Path:
-    """The storage that the folder is in: for errors, which tell paths from there."""
+    """The storage that the folder is in; messages show paths relative to it."""
     return next((path.parent for path in folder.parents if path.name == "scratch"), folder.parent)
 
 

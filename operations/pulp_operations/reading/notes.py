@@ -22,6 +22,6 @@ class Notes:
             self.first.append(Note(what=what, reason=reason, line=line))
 
     def add_uncounted(self, text: Text) -> None:
-        """Note that more lines of a document were mended than its parts could be told of."""
+        """Note how many mended lines of a document are beyond those that could be assigned to its parts."""
         if text.mended.uncounted:
             self.add(text.what, f"{text.mended.uncounted} more lines of it were mended in the same way")

@@ -109,7 +109,7 @@ def _quoted(text: str) -> str:
 
 
 def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -> list[str]:
-    """What was mended, in words: as other readers of yum repositories take the same."""
+    """Describe what was mended, in words. Other readers of yum repositories take the same values."""
     mended = []
     if not _text(parts.get("arch")).strip():
         arch = parts.get("arch")

@@ -20,7 +20,7 @@ from pulp_operations.records import Package
 from pulp_operations.versions import PACKAGES_FILE, DamagedVersion, packages_in
 
 MOST_PACKAGES: Final = 250_000
-"""Their list is held by the worker: some 100 MiB."""
+"""The worker holds the list of them: some 100 MiB."""
 _MOST_TOLD: Final = 5
 _LOCATION: Final = re.compile(rb"""<location(?:\s[^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*)?>(?:\s*</location\s*>)?""")
 
@@ -35,7 +35,7 @@ class Packages:
         self.empty: list[bytes] = []
         """The elements in filelists and other for packages without data there."""
         self.of_feed = 0
-        """How many of them the feed has: they come first."""
+        """How many of them are from the feed: they come first."""
         self._taken: set[str] = set()
         self._body, self._listing = body, listing
 
@@ -50,7 +50,7 @@ class Packages:
         self._listing.write(msgspec.json.encode(package) + b"\n")
 
     def location(self, name: str, checksum: str) -> str:
-        """Where our publications have a file of this name: folders of a feed may hold different files of one name."""
+        """The location of a file in our publications: folders of a feed may hold different files of one name."""
         location = f"Packages/{name}"
         if location in self._taken:
             location = f"Packages/{checksum}/{name}"
@@ -127,7 +127,7 @@ class PrimaryFeed:
 
 
 def add_base(text: Text, folder: Path, packages: Packages) -> None:
-    """Add the packages of the version before that are not there yet.
+    """Add the packages of the previous version that are not there yet.
 
     Raises `DamagedVersion` if its files do not belong together.
     """
@@ -149,7 +149,7 @@ def add_base(text: Text, folder: Path, packages: Packages) -> None:
 
 
 def with_location(content: bytes, location: str) -> bytes | None:
-    """The element with this location; None if only its tree can tell which text is the location."""
+    """The element with this location; None if only its tree can show which text is the location."""
     if b"<!" in content or b"<?" in content:  # which may hold anything that looks like an element
         return None
     own, count = _LOCATION.subn(f'<location href="{location}"/>'.encode(), content)

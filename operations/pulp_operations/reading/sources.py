@@ -38,7 +38,7 @@ class MetadataDocuments:
         return self._text(path, f"{kind} metadata", entry.open_size_bytes)
 
     def of_base(self, kind: str) -> Text | None:
-        """The document of this type in the version before; None if it has none."""
+        """The document of this type in the previous version; None if it has none."""
         path = None if self.base is None else self.base / METADATA / f"{kind}.xml.zst"
         if path is None or not path.exists():
             return None

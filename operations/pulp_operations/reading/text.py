@@ -59,7 +59,7 @@ class Mended:
         return max(0, self.total - _MOST_LINES)
 
     def up_to(self, line: int) -> int | None:
-        """The first line that was mended up to this one, which is not told again."""
+        """The first mended line up to this one; it is returned only once."""
         first = self.lines[0] if self.lines and self.lines[0] <= line else None
         while self.lines and self.lines[0] <= line:
             self.lines.pop(0)
@@ -69,8 +69,8 @@ class Mended:
 def write_text(pieces: Iterator[bytes], target: Path, what: str) -> Text:
     """Write the pieces of a document to a new file, in UTF-8.
 
-    A byte that is not UTF-8 becomes the character that it is in Latin-1, and control characters go away: for one of
-    them in a summary no other reader would be given the package. Raises `OperationError` for an unknown encoding.
+    A byte that is not UTF-8 becomes the character that it is in Latin-1, and control characters are removed: with one
+    of them in a summary, no other reader would be given the package. Raises `OperationError` for an unknown encoding.
     """
     head = next(pieces, b"")
     decoder = _Decoder(head, what)
@@ -91,7 +91,7 @@ class _Decoder:
         self._line = 1
 
     def decoded(self, piece: bytes, *, is_last: bool = False) -> bytes:
-        """The piece in UTF-8, but for the start of a character that the next piece ends."""
+        """The piece in UTF-8, without the start of a character that the next piece completes."""
         is_ascii = self._name == "utf-8" and piece.isascii() and self._decoder.getstate() == (b"", 0)
         if is_ascii and len(piece) == len(piece.translate(None, _CONTROL)):
             self._line += piece.count(b"\n")

@@ -25,8 +25,8 @@ NO_SOURCE: Final = "where it came from is not known: run the repair with the arg
 class Mending:
     """Repairs files.
 
-    `source` is where everything is fetched from, instead of where each version came from. `tell` is called with each
-    repaired file, and with a reason for each that could not be.
+    With `source`, everything is fetched from there, instead of from where each version came from. `tell` is called for
+    each file, with the reason if it could not be repaired.
     """
 
     context: Context[Any]
@@ -40,7 +40,7 @@ class Mending:
     async def mend(self, bad: Mapping[Path, list[SurveyedFile]]) -> dict[Path, str]:
         """Fetch each file from the first of its sources that has it. Files that we have written are not fetched.
 
-        Returns why it could not, for each file that is still bad. Raises `StorageError`.
+        Returns the reason for each file that is still bad. Raises `StorageError`.
         """
         left = {path: items for path, items in bad.items() if not isinstance(items[0].origin, OwnFile | PublishedFile)}
         sources = dict.fromkeys(source for items in left.values() for source in self._sources(items))
@@ -75,7 +75,7 @@ class Mending:
             ) as fetcher:
                 feed = Feed(self.context, fetcher, source.feed)
                 received = await feed.repomd()
-                assert isinstance(received, Fetched)  # it was asked without anything to compare with
+                assert isinstance(received, Fetched)  # the request had no validators to compare with
                 await together(mend(feed, received) for _ in range(self.connections))
         except StorageError:
             raise

@@ -11,7 +11,7 @@ from pulp_operations.progress import FINISHED, IN_PROGRESS, NOT_STARTED
 from pulp_operations.repairing.stored import SurveyedFile, size_of
 from pulp_operations.repairing.survey import Found
 
-# A progress object may have 256 KiB at most: the first errors tell enough.
+# A progress object may have at most 256 KiB, so only the first errors are kept.
 _MOST_ERRORS: Final = 100
 _MOST_CHARACTERS: Final = 300
 _INTERVAL_S: Final = 0.2
@@ -78,7 +78,7 @@ class RepairProgress:
         self._report()
 
     def _report_soon(self) -> None:
-        """There may be many small files, and each report costs more than to read one of them."""
+        """Report, but not for each of many small files: that would cost more than reading them."""
         if time.monotonic() >= self._reported_s + _INTERVAL_S:
             self._report()
 

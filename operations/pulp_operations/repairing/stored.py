@@ -59,7 +59,7 @@ class SurveyedFile:
 
     @property
     def name(self) -> str:
-        """What a message calls it: no text of a repository that is not ordinary."""
+        """Its name in messages, without unusual text of a repository."""
         match self.origin:
             case Package(name=name) | StoredFile(path=name):
                 return name if is_ordinary(name) else f"the file with checksum {self.checksum}"
@@ -113,7 +113,7 @@ def published_items(store: Store, repo_id: str) -> Iterator[SurveyedFile]:
 def condition(root: Path, item: SurveyedFile) -> Condition:
     """Reads every byte of the file. A file that an error of the disk keeps from being read is damaged.
 
-    What was set aside as damaged is damaged too, though it is not there any more. Raises `OSError` for other reasons.
+    Content that was set aside is damaged too, though it is no longer in its place. Raises `OSError` for other reasons.
     """
     try:
         size_bytes = item.path.stat().st_size

@@ -10,7 +10,7 @@ from pulp_operations.records import MetadataFile, Note
 Metadata = Literal["regenerate", "mirror"]
 
 MOST_FILES: Final = 200
-"""That one repomd.xml may name; real ones name up to 20."""
+"""The most files that one repomd.xml may name; real ones name up to 20."""
 _NEEDED: Final = ("primary", "filelists", "other", "updateinfo", "modules")
 _COMPS: Final = "group"
 _DELTAS: Final = ("prestodelta", "deltainfo")
@@ -49,7 +49,7 @@ def choose(entries: Iterable[MetadataFile], metadata: Metadata) -> ChosenFiles:
 
 
 def is_needed(entry: MetadataFile) -> bool:
-    """Whether clients choose packages by it, so that a sync without it would succeed with less than it was given."""
+    """Whether clients choose packages by it, so that a sync without it would silently lose some of the content."""
     return entry.type in _NEEDED or entry.type.partition("_")[0] == _COMPS
 
 

@@ -122,7 +122,7 @@ async def _fetch_metadata(run: SyncRun, entries: list[MetadataFile], received: P
 
 
 def _reuse(run: SyncRun, entry: MetadataFile, target: Path) -> bool:
-    """Take the file from the version before, if that has the same one, and it is not damaged."""
+    """Take the file from the previous version, if that has the same one, undamaged."""
     if run.held is None or entry.own_name not in {each.own_name for each in run.held.version.entries}:
         return False
     source = run.held.folder / RECEIVED / entry.own_name
@@ -154,7 +154,7 @@ async def _fetch_signature(run: SyncRun, received: Path, parts: _Parts) -> None:
 async def _fetch_treeinfo(run: SyncRun, received: Path, parts: _Parts) -> tuple[str | None, list[TreeFile]]:
     """The name of the description of the installable tree, and its files; most feeds have none.
 
-    A tree that the version before has is not lost because a server does not answer.
+    A tree of the previous version is not lost just because a server does not answer.
     """
     try:
         treeinfo = await run.feed.treeinfo()
@@ -183,7 +183,7 @@ def _kept_tree(run: SyncRun, received: Path) -> tuple[str | None, list[TreeFile]
 
 
 def _notes_of_additions(run: SyncRun, entries: list[MetadataFile]) -> list[Note]:
-    """What an additive sync cannot add to: modules say which packages clients see as ordinary ones."""
+    """Notes on what an additive sync cannot add to: modules decide which packages clients see as ordinary ones."""
     if run.held is None or run.arguments.mode == "mirror":
         return []
     now = {entry.checksum for entry in entries}

@@ -33,7 +33,7 @@ class SyncRun:
     reporting: Reporting
     scratch: Path
     held: StoredVersion | None
-    """The newest version before."""
+    """The newest version before this sync."""
 
     @property
     def arguments(self) -> SyncArguments:
@@ -41,7 +41,7 @@ class SyncRun:
         return self.context.arguments
 
     async def is_outdated(self, error: FetchFailed) -> bool:
-        """Whether something could not be fetched since the repository has changed. Raises `FeedDown` if that is it."""
+        """Whether the fetch failed because the repository has changed. Raises `FeedDown` if no server answers."""
         if isinstance(error, FeedDown):
             raise error
         return may_have_changed(error) and await self.feed.changed()

@@ -52,10 +52,10 @@ def find_tree(run: SyncRun, tree: list[TreeFile]) -> FoundTree:
 
 
 async def fetch_tree(run: SyncRun, found: FoundTree) -> Tree:
-    """Fetch the missing files; the tree in the order of its paths.
+    """Fetch the missing files. Returns the tree in the order of its paths.
 
-    A file that the feed names and does not have is noted. Raises `FetchFailed` if one could not be fetched for another
-    reason, and `RepositoryChanged` if that is why.
+    A file that the feed names but does not have is noted. Raises `FetchFailed` if one could not be fetched for another
+    reason, and `RepositoryChanged` if that is the cause.
     """
     wanted, files, notes, failed = found.missing, [*found.stored], list[Note](), 0
     queue = iter(wanted)

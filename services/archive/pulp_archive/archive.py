@@ -33,7 +33,7 @@ class Archive:
 
     @classmethod
     def open(cls, url: str, only: int | None = None) -> Self:
-        """Read the manifests, or that of one partition. An archive that was never written is empty.
+        """Read the manifests, or only one partition's. An archive that was never written is empty.
 
         Raises `ArchiveUnusable`, `ArchiveAway`, and `ArchiveDamaged`, which names the file.
         """
@@ -53,7 +53,7 @@ class Archive:
 
     @property
     def partitions(self) -> list[int]:
-        """The partitions of which something is archived."""
+        """The partitions with archived files."""
         return [partition for partition, manifest in self.manifests.items() if manifest.spans]
 
     def end(self, partition: int) -> int:
@@ -100,12 +100,12 @@ class Archive:
         on_fault: OnFault | None = None,
         keys: Collection[bytes] | None = None,
     ) -> Iterator[list[Record]]:
-        """The records of a partition from an offset on, at most `most` at once; with `keys` those with these alone.
+        """The records of a partition from an offset on, at most `most` at once; with `keys`, only those with these.
 
-        Files that begin at `end` or later are not read, and of others some records from `end` on may be among them.
+        It does not read files that begin at `end` or later, but may yield some records from `end` on of other files.
 
-        Raises `ArchiveDamaged` for the first file that is missing or altered, before any of its records. With
-        `on_fault` that is called instead, and what can be read of the file follows.
+        Raises `ArchiveDamaged` for the first file that is missing or altered, before it yields any of its records. If
+        `on_fault` is given, it calls that instead, and yields the records of the file that can be read.
         """
         within = OffsetSpan(start) if end is None else OffsetSpan(start, end)
         for span in self._spans(partition, within):
@@ -137,7 +137,7 @@ class Archive:
         return None
 
     def times(self, partition: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
-        """Offset and broker's time of the records of a partition between two offsets, in order, some at once.
+        """Offset and broker's time of the records of a partition between two offsets, in order, some at a time.
 
         Raises `ArchiveDamaged`.
         """
@@ -183,7 +183,7 @@ class Archive:
         return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
 
     def _spans(self, partition: int, within: OffsetSpan) -> Iterator[ArchivedSpan]:
-        """The files that have such offsets."""
+        """The files that have offsets in this span."""
         manifest = self.manifests.get(partition)
         for span in manifest.spans if manifest is not None else ():
             if span.next > within.start and span.begin < within.end:

@@ -29,7 +29,7 @@ class ArchiveDamaged(ArchiveError):
     """A file of the archive is missing or altered, or it is an archive of another topic. `place` is the file."""
 
     def __init__(self, message: str, place: str, is_missing: bool = False) -> None:
-        super().__init__(message, place, is_missing)  # all of it, so that it passes from one process to another
+        super().__init__(message, place, is_missing)  # all arguments, so that another process can unpickle it
         self.message, self.place, self.is_missing = message, place, is_missing
 
     def __str__(self) -> str:

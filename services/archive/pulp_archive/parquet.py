@@ -21,7 +21,7 @@ class NotRecords(Exception):
 
 
 class OffsetSpan(NamedTuple):
-    """From an offset on, before another one."""
+    """The offsets from `start` up to, not including, `end`."""
 
     start: int = 0
     end: int = 2**63
@@ -39,7 +39,7 @@ class _Library(NamedTuple):
 @cache
 def _library() -> _Library:
     try:
-        import pyarrow  # slow to import, and an extra; and its threads do not outlive a fork
+        import pyarrow  # an optional extra, slow to import, and its threads do not survive a fork
         from pyarrow import parquet
     except ImportError as error:
         raise ArchiveUnusable(
@@ -170,7 +170,7 @@ def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: Offse
     if keys is None:
         yield from file.iter_batches(most, row_groups=groups, use_threads=False)
         return
-    from pyarrow import array, compute  # what reads whole files does without it
+    from pyarrow import array, compute  # reading whole files does not need it
 
     wanted = array(list(keys), "binary")
     for group in groups:
@@ -181,7 +181,7 @@ def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: Offse
 
 
 def _groups(file: Any, within: OffsetSpan) -> list[int]:
-    """The row groups that may have such offsets. A file without the smallest and the largest ones has no choice."""
+    """The row groups that may have such offsets; also each one that does not record its smallest and largest."""
     column = file.schema_arrow.get_field_index("offset")
     found = []
     for group in range(file.num_row_groups):
@@ -205,7 +205,7 @@ def _records(batch: Any, usual: Headers) -> list[Record]:
 
 
 def _headers(column: Any) -> Iterator[Headers]:
-    """The headers of each record; several times as fast as `to_pylist`, which makes a dict of each one."""
+    """The headers of each record; several times as fast as `to_pylist`, which creates a dict for each one."""
     pairs = column.flatten()
     names, values = (each.to_pylist() for each in pairs.flatten())
     at = 0

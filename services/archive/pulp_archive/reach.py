@@ -15,7 +15,7 @@ from pulp_archive.errors import ArchiveDamaged, ArchiveError, ArchiveIncomplete
 
 SUBJECT: Final = "Archive"
 _PART: Final = 0.5
-"""The fraction of the retention after which records that wait are in danger."""
+"""The fraction of the retention after which waiting records are in danger."""
 
 
 class Waiting(NamedTuple):
@@ -27,7 +27,7 @@ class Waiting(NamedTuple):
 
 
 def look(url: str, servers: Servers, topics: Topics, *, with_ages: bool = False) -> list[Finding]:
-    """The findings; `with_ages` also whether records wait for too long. Raises `LogUnavailable`, `LogRefused`."""
+    """The findings; with `with_ages`, also whether records wait for too long. Raises `LogUnavailable`, `LogRefused`."""
     connection = admin.connect(servers)
     info = admin.describe(connection, topics.events)
     begins = admin.begin_offsets(connection, topics.events, info.partitions)

@@ -70,14 +70,14 @@ def store_of(url: str) -> ArchiveStore:
         ) from error
     try:
         system, root = url_to_fs(url)
-    except ImportError as error:  # of the library for this kind of storage
+    except ImportError as error:  # the library for this kind of storage is missing
         raise ArchiveUnusable(f"an archive at {shown(url)} cannot be used: {error}") from error
     except ValueError as error:
         raise ArchiveUnusable(
             f"{shown(url)} is not an archive: {error}. A folder is expected, or a URL that fsspec knows, such as"
             " s3://BUCKET"
         ) from error
-    except Exception as error:  # some libraries connect at once, and each raises its own
+    except Exception as error:  # some libraries connect here, and each raises its own errors
         raise _unreadable(f"the archive at {shown(url)}", error) from error
     return UrlStore(system, root.rstrip("/"), f"{scheme}://")
 
@@ -113,7 +113,7 @@ class FolderStore:
                 os.fsync(file.fileno())
             draft.replace(path)
         except BaseException:
-            draft.unlink(missing_ok=True)  # on a full disk it takes the space that recovery needs
+            draft.unlink(missing_ok=True)  # on a full disk it would take the space that recovery needs
             raise
         _sync(path.parent)
 
@@ -144,7 +144,7 @@ class FolderStore:
             yield
 
     def _make(self, path: Path) -> None:
-        """Make a folder and those above it, each known to the disk."""
+        """Create a folder and its missing parents, each synced to disk."""
         if path.is_dir():
             return
         self._make(path.parent)
@@ -153,7 +153,7 @@ class FolderStore:
 
 
 class UrlStore:
-    """A file system of fsspec. Nothing keeps two writers apart there: files have names of their own contents."""
+    """A file system of fsspec. Nothing locks out a second writer; file names depend on the contents."""
 
     def __init__(self, system: Any, root: str, scheme: str) -> None:
         self._system, self._root, self._scheme = system, root, scheme
@@ -168,7 +168,7 @@ class UrlStore:
             data: bytes = self._system.cat_file(self._path(name))
         except FileNotFoundError:
             raise
-        except Exception as error:  # each library raises its own, as for a login that is missing
+        except Exception as error:  # each library raises its own errors, such as for a missing login
             raise _unreadable(self.place(name), error) from error
         return data
 
@@ -181,7 +181,7 @@ class UrlStore:
                 self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._system.pipe_file(draft, data)
                 self._system.mv(draft, path)
-            else:  # a bucket's objects are there whole or not at all; makedirs would make a misspelt bucket
+            else:  # a bucket's objects are there whole or not at all; makedirs would create a misspelt bucket
                 self._system.pipe_file(path, data)
             self._system.invalidate_cache()
         except OSError:

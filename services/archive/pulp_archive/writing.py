@@ -130,8 +130,8 @@ class SpanWriter:
                 " another archive, which begins where Kafka does; a rebuild needs one that begins at 0"
             )
         if archived is not None or not begin:
-            # Files that no manifest names may be the only copy, of an archive whose manifest was put back from an older
-            # one: they go where Kafka still has their records.
+            # If an older manifest was restored, files that it does not name may be the only copy of their records. So
+            # they are removed only where Kafka still has those.
             self._store.remove_left(str(self._partition), {each.file for each in self._manifest.spans}, ENDING)
         start = begin if archived is None else archived
         before = len(self._manifest.spans)
@@ -170,7 +170,7 @@ class SpanWriter:
                 self._save(start, record.offset + 1, file, first, last)
                 start = record.offset + 1
                 file, first, last = RecordsFile(), None, None
-        if start < end:  # also without a record, if Kafka has a gap up to its end
+        if start < end:  # even without any record: Kafka may have a gap up to its end
             self._save(start, end, file, first, last)
 
     def _save(self, begin: int, next_offset: int, file: RecordsFile, first: Record | None, last: Record | None) -> None:

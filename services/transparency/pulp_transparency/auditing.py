@@ -65,7 +65,7 @@ class LogReport:
     checkpoints: int = 0
     """How many other checkpoints agree."""
     rows: int | None = None
-    """How many records were compared with the history in Postgres; None if it was not asked."""
+    """How many records were compared with the history in Postgres; None if it was not read."""
     found: list[Alteration] = field(default_factory=list)
 
     def add(
@@ -85,10 +85,10 @@ def audit(
     end: int | None = None,
 ) -> LogReport:
     """Check checkpoint and tiles, then the records, then the checkpoints that others have. It never raises for a fault
-    of these: each is in the report. The records may end with offset `end`.
+    of these, but adds each to the report. The records may end with offset `end`.
     """
     report = LogReport(partition, ring.verifiers(partition)[-1].name)
-    # They may be millions, so they are in memory together only where something is wrong.
+    # There may be millions, so they are all in memory only if something is wrong.
     others: Iterable[tuple[KeptCheckpoint, Checkpoint]] = _all_opened(ring, report, notes)
     own = _own(tiles, ring, report)
     if own is None:
@@ -122,7 +122,7 @@ def _own(tiles: TileFolder, ring: KeyRing, report: LogReport) -> Checkpoint | No
 def _all_opened(
     ring: KeyRing, report: LogReport, notes: Iterable[KeptCheckpoint]
 ) -> Iterator[tuple[KeptCheckpoint, Checkpoint]]:
-    """The checkpoints that a key has signed; of the others the report tells."""
+    """The checkpoints that a key has signed; the others are reported."""
     for note in notes:
         if (checkpoint := _opened(ring, report, note)) is not None:
             yield note, checkpoint
@@ -162,7 +162,7 @@ def _check_tiles(report: LogReport, tree: LogTree, root: bytes) -> bool:
 
 
 def _compare(report: LogReport, tree: LogTree, records: Iterator[Record], end: int | None) -> None:
-    """Name the first record before `end` that is not the log's."""
+    """Report the first record before `end` that differs from the log."""
     read = 0
     logged = takewhile(lambda entry: end is None or entry.offset < end, tree.entries())
 
@@ -218,7 +218,7 @@ def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptC
             )
         else:
             report.checkpoints += 1
-    # They come in any order, and the smallest that differs tells most.
+    # They come in any order, and the smallest one that differs says most about where the log was changed.
     report.found[before:] = sorted(report.found[before:], key=lambda each: (each.index is None, each.index or 0))
 
 
@@ -230,7 +230,7 @@ def _compare_roots(
     *,
     may_end: bool,
 ) -> None:
-    """Without trustworthy tiles: whether the records match each checkpoint.
+    """Without trustworthy tiles, check whether the records match each checkpoint.
 
     If the records may end earlier, checkpoints of more records prove nothing.
     """

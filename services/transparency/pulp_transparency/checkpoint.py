@@ -20,7 +20,7 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The checkpoint of the text of a note. Further lines are allowed, and mean nothing. Raises `NoteMalformed`."""
+        """Parse the text of a note. Further lines are allowed, and ignored. Raises `NoteMalformed`."""
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
             raise NoteMalformed("not a checkpoint: the lines origin, size and root are expected")

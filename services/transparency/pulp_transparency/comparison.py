@@ -9,8 +9,8 @@ from typing import Final
 from pulp_transparency.entry import LogEntry
 
 WINDOW: Final = 10_000
-"""How many records from the first difference on are looked at: two records that are farther apart are not told to be
-swapped, but altered."""
+"""How many records from the first difference on are compared: swapped records that are farther apart are reported as
+altered."""
 
 
 class Kind(StrEnum):
@@ -35,9 +35,9 @@ class RecordDifference:
 
 
 def first_difference(logged: Iterable[LogEntry], found: Iterable[LogEntry], start: int = 0) -> RecordDifference | None:
-    """The first record, from index `start` on, that is not the one of the log; None if all of the log are there.
+    """The first record, from index `start` on, that differs from the log; None if all records of the log are there.
 
-    Records beyond the end of the log are not looked at: it does not cover them yet.
+    Records beyond the end of the log are not compared: it does not cover them yet.
     """
     expected, records = iter(logged), iter(found)
     for index, entry in enumerate(expected, start):

@@ -57,7 +57,7 @@ class LogEntry(NamedTuple):
 
 
 def contents(record: Record) -> bytes:
-    """Key, headers and value as version 1 encodes them: each with its length, and absent ones told from empty ones."""
+    """Key, headers and value as version 1 encodes them: each with its length; absent ones differ from empty ones."""
     headers = [_length(len(record.headers))]
     for name, value in record.headers:
         headers += (_sized(name.encode()), _sized(value))

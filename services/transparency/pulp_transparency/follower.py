@@ -58,9 +58,9 @@ class FolderLock:
 
 
 class LogFollower:
-    """The logs of all partitions, at one pace with Kafka. The caller holds the lock of the folder.
+    """The logs of all partitions, which keep up with Kafka. The caller holds the lock of the folder.
 
-    Opening it raises what speaks against going on: `NoteError`, `TileFault`, `LogForked`, `RecordsFault`.
+    Opening it raises an error if it cannot go on: `NoteError`, `TileFault`, `LogForked`, `RecordsFault`.
     """
 
     def __init__(
@@ -147,14 +147,14 @@ class LogFollower:
         log = PartitionLog(path, own, published)
         if note is not None and self._signer.verifier == self._ring.keys[-1].verifier:
             newest = own.signed(self._signer.named(own.origin))
-            if newest != note:  # the key was replaced since
+            if newest != note:  # the key has been replaced since
                 log.install(newest)
             self._signed[partition] = own.size
             self._offer_of(partition, log, newest)
         return log
 
     def _start(self, partition: int) -> int:
-        """The offset to begin with: of the last record that the log has, to see that it is still the same."""
+        """The offset to begin with: that of the log's last record, to check that it is still the same."""
         last, begin = self._logs[partition].last, self._begins[partition]
         if last is None:
             return begin

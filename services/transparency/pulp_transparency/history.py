@@ -22,12 +22,12 @@ from pulp_transparency.entry import LogEntry, contents
 
 _SQL: Final = load("pulp_transparency", "history.sql")
 _ROWS: Final = 2000
-"""How many rows come at once."""
+"""How many rows are fetched at a time."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """The history of the active read model, in one snapshot. Use it in a transaction that is repeatable read."""
+    """The history of the active read model, in one snapshot. Use it in a repeatable-read transaction."""
 
     def __init__(self, connection: Connection[TupleRow]) -> None:
         self._connection = connection
@@ -41,7 +41,7 @@ class History:
     def compare(
         self, partition: int, records: Iterable[Record], *, end: int | None = None
     ) -> tuple[RecordDifference | None, int]:
-        """The first row that is not the one of its record, and how many records were compared; before `end` alone.
+        """The first row before `end` that differs from its record, and how many records were compared.
 
         Months that were detached have no rows, and are not compared.
         """
@@ -84,7 +84,7 @@ class History:
 
 
 def row_of(record: Record, *, is_letter: bool) -> LogEntry:
-    """What the history has to have of a record. One that does not decode is among the dead letters."""
+    """What the history must have of a record. One that does not decode is among the dead letters."""
     try:
         event = None if is_letter else decode(record.key, record.value)
     except UndecodableRecord:

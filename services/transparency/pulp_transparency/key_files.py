@@ -1,4 +1,4 @@
-"""Makes and replaces the key that signs."""
+"""Creates and replaces the signing key."""
 
 import os
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from pulp_transparency.tiles import CHECKPOINT
 def is_cut(key: Path, ring: Path, folder: Path) -> bool:
     """Whether `make_key` was killed between its two files: the key is there alone, and no log in the folder is signed.
 
-    A key that has signed may have followed others, so its verifier keys cannot be made again.
+    A key that has signed may have followed others, so its verifier keys cannot be recreated.
     """
     return key.exists() and not ring.exists() and not any(folder.glob(f"*/{CHECKPOINT}"))
 
 
 def make_key(key: Path, ring: Path, name: str, folder: Path | None = None) -> NoteSigner:
-    """Make the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`.
+    """Create the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`.
 
-    One that was killed between the two files is finished: it takes the key that is there, if it has this name and has
-    signed no log in the folder.
+    It completes an earlier call that was killed between the two files: it takes the existing key, if that has this name
+    and has signed no log in the folder.
     """
     if key.exists() and not ring.exists() and folder is not None and not is_cut(key, ring, folder):
         raise KeyFault(
@@ -51,9 +51,9 @@ def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> NoteSigner:
     read_signer(key)
     signer = NoteSigner.generate(known.name)
     before = ring.stat()
-    # The ring first: a key that no ring has would sign for nobody.
+    # The ring first: nobody could check a signature of a key that is in no ring.
     write_whole(ring, known.rotated(signer.verifier, sizes).text())
-    if os.geteuid() == 0:  # the account that signs reads it
+    if os.geteuid() == 0:  # the signing account must be able to read it
         os.chown(ring, before.st_uid, before.st_gid)
     _write_private(key, signer)
     return signer
@@ -65,7 +65,7 @@ def _write_private(path: Path, signer: NoteSigner) -> None:
     owner = path.stat() if path.exists() else None
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
-        if owner is not None and os.geteuid() == 0:  # it stays the key of the account that signs
+        if owner is not None and os.geteuid() == 0:  # it still belongs to the signing account
             os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         file.write(signer.encode() + "\n")
         file.flush()

@@ -30,7 +30,7 @@ class KeyRing(NamedTuple):
 
     keys: tuple[RingKey, ...]
     has_spans: bool = True
-    """False for a plain list of verifier keys, which tells no spans: each of them may sign everything."""
+    """False for a plain list of verifier keys, which has no spans: each of them may sign everything."""
 
     @classmethod
     def of(cls, vkey: str) -> Self:
@@ -117,7 +117,7 @@ class KeyRing(NamedTuple):
         raise RetiredKey(f"the checkpoint of size {checkpoint.size} is outside the span of its key: {'; '.join(spans)}")
 
     def span(self, index: int, partition: int) -> tuple[int, int | None]:
-        """From which size of a partition's log a key signs, and up to which; None: no end."""
+        """From which size of a partition's log a key signs, and up to which; None if there is no end."""
         least = self.keys[index].after.get(partition, 0)
         if index + 1 == len(self.keys) or not self.has_spans:
             return least, None
@@ -144,7 +144,7 @@ class KeyRing(NamedTuple):
 
 
 def read_signer(path: Path) -> NoteSigner:
-    """The private key of a file. Raises `KeyFault`, also if others may read it."""
+    """The private key in a file. Raises `KeyFault`, also if others may read the file."""
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)

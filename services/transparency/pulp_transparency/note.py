@@ -28,7 +28,7 @@ class Verifier(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        """The four bytes that say in a signature which key has signed."""
+        """The four bytes in a signature that say which key has signed."""
         return key_id(self.name, self.public)
 
     @property
@@ -148,8 +148,8 @@ def split(note: str) -> tuple[str, list[NoteSignature]]:
 def opened(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Verifier]]:
     """The text of a note, and which of the verifiers have signed it: at least one.
 
-    Raises `NoteMalformed`; `SignatureWrong` if a signature names one of them and is not its own; `UnknownKey` if no
-    signature names one.
+    Raises `NoteMalformed`; `SignatureWrong` if a signature names one of them that has not signed; `UnknownKey` if no
+    signature names any.
     """
     text, signatures = split(note)
     known = {(each.name, each.id): each for each in verifiers}

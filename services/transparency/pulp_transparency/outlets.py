@@ -1,7 +1,7 @@
 """Where checkpoints go besides the folder of tiles: the topic, a folder outside, and witnesses.
 
-Each outlet has a thread of its own, so that one that hangs delays neither the log nor another one. It sends the newest
-checkpoint of each partition, which vouches for all before it, and repeats what failed until it succeeds.
+Each outlet has its own thread, so that one that hangs delays neither the log nor another outlet. It sends the newest
+checkpoint of each partition, which vouches for all earlier ones, and retries until it succeeds.
 """
 
 import logging
@@ -84,7 +84,7 @@ class CheckpointOutbox:
             return len(self._waiting)
 
     def offer(self, published: Published) -> None:
-        """Send this one instead of an older one of its partition."""
+        """Send this checkpoint instead of an older one of its partition."""
         with self._changed:
             self._waiting[published.partition] = published
             self._changed.notify()

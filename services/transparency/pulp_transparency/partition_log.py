@@ -1,6 +1,6 @@
 """Writes the log of one partition: tiles first, then the checkpoint that covers them.
 
-A tile depends only on the records, so it may be written again after a crash: only the checkpoint says how far the log
+A tile depends only on the records, so it may be written again after a crash: only the checkpoint says how long the log
 is.
 """
 
@@ -77,7 +77,7 @@ class PartitionLog:
         self._check_published()
 
     def save(self) -> Checkpoint:
-        """Have all tiles of the current size on disk, and return its checkpoint, to be signed and installed."""
+        """Sync all tiles of the current size to disk, and return its checkpoint, to be signed and installed."""
         for level, parts in enumerate((self._bundle, *self._levels), ENTRIES):
             if not parts:
                 continue
@@ -86,7 +86,7 @@ class PartitionLog:
                 self._write(tile, parts)
                 self._partials[level] = tile
         if len(self._unsynced) > _MANY:
-            os.sync()  # of all files at once, as after a long time away: much faster than one after the other
+            os.sync()  # after a long absence, much faster than syncing the files one by one
         else:
             above = {folder for path in self._unsynced for folder in path.parents if folder.is_relative_to(self._path)}
             for path in self._unsynced | above:
@@ -98,7 +98,7 @@ class PartitionLog:
         return Checkpoint(self._origin, self.size, self.root)
 
     def install(self, note: str) -> None:
-        """Make a signed checkpoint of `save` the folder's: in whole, or not at all."""
+        """Make a signed checkpoint of `save` the folder's own: completely or not at all."""
         write_whole(self._path / CHECKPOINT, note)
 
     def _add(self, level: int, node: bytes) -> None:

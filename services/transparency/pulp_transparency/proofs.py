@@ -1,6 +1,6 @@
 """Proofs as files: that a record is in the log (C2SP tlog-proof), and that a log continues an earlier one.
 
-`examples/check_proof.py` checks both, and imports nothing of this.
+`examples/check_proof.py` checks both, and imports nothing from this package.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Inclusion:
         return "\n".join(lines) + "\n\n" + self.note
 
     def check(self, ring: KeyRing) -> LogEntry:
-        """The entry that is proved to be in the log. Raises `ProofWrong`, `NoteError`, `RecordsFault`."""
+        """The entry that is proven to be in the log. Raises `ProofWrong`, `NoteError`, `RecordsFault`."""
         entry = LogEntry.decode(self.entry)
         checkpoint = ring.open(self.note, entry.partition)
         root = merkle.root_by_inclusion(self.index, checkpoint.size, merkle.leaf_hash(self.entry), self.path)

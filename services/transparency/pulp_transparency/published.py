@@ -41,16 +41,16 @@ class CheckpointTopic:
         self._producer: Producer | None = None
 
     def append(self, published: Published) -> None:
-        """Append one, and wait until it is there.
+        """Append a checkpoint, and wait until it is there.
 
-        Raises `TopicNotFound`, `LogRefused` or `LogUnavailable`, and nothing was written; or `AppendOutcomeUnknown`.
+        Raises `TopicNotFound`, `LogRefused` or `LogUnavailable` if nothing was written; or `AppendOutcomeUnknown`.
         """
         producer, self._producer = self._producer or self._connected(), None
         self._append(producer, published)
-        self._producer = producer  # one that failed may never write again
+        self._producer = producer  # a producer that failed may never write again
 
     def _connected(self) -> Producer:
-        """A producer for a topic that exists, since a broker may create a missing one itself."""
+        """A producer. First checks that the topic exists, since a broker might create a missing one by itself."""
         admin.describe(self._servers, self._topic, rights=[AclOperation.WRITE], timeout_s=_SEND_S)
         return make_producer(self._servers, keep_s=_SEND_S, most=1000)
 
@@ -73,7 +73,7 @@ class CheckpointTopic:
             producer.flush(_SEND_S + 1)
         except KafkaException as error:
             raise not_accepted(error.args[0], len(value), MAX_EVENT_BYTES) from error
-        except SystemError as error:  # of the client, for a fault after which the producer writes no more
+        except SystemError as error:  # raised by the client after a fault from which the producer does not recover
             raise AppendOutcomeUnknown(f"Kafka did not confirm the checkpoint: {error.__cause__ or error}") from error
         if not errors:
             raise AppendOutcomeUnknown("Kafka did not confirm the checkpoint: no answer")

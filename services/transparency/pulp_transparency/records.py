@@ -30,7 +30,7 @@ class Records(Protocol):
         ...
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
-        """The records of one partition from an offset on, up to where it ended when this was called, in order.
+        """The records of one partition from an offset on, up to its end at the time of the call, in order.
 
         It begins with the first one that is left, and raises `RecordsFault` for what cannot be read.
         """
@@ -81,7 +81,7 @@ class ArchivedRecords:
             raise RecordsFault(f"the archive at {archive.url} is empty: pulp-tasks archive write fills it")
 
     def partitions(self) -> list[int]:
-        """Those of the archive and of the topic."""
+        """The partitions of the archive and of the topic."""
         return sorted({*self._archive.partitions, *(self._kafka.partitions() if self._kafka is not None else ())})
 
     def end(self, partition: int) -> int | None:
@@ -165,7 +165,7 @@ def decoded(line: str, place: str) -> Record:
 
 
 def write_copy(records: Records, folder: Path) -> dict[int, int]:
-    """Copy all records into a new folder, and return how many of each partition. Only their owner can read the files,
+    """Copy all records into a new folder, and return their number by partition. Only their owner can read the files,
     which hold arguments and addresses. Raises `RecordsFault`, `OSError`.
     """
     if folder.exists() and any(folder.iterdir()):
@@ -190,7 +190,7 @@ def private(path: str, flags: int) -> int:
 def _name(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not the name of a header")
-    value.encode()  # half of a surrogate pair is no text, and has no bytes to hash
+    value.encode()  # half of a surrogate pair is not text, and has no bytes to hash
     return value
 
 

@@ -32,7 +32,7 @@ def _witnesses(name: str, text: str) -> tuple[tuple[str, ...], ...]:
             else:
                 found.append([])
     except ValueError as error:
-        # Not repeated: a command may have a token among its arguments.
+        # The value is not repeated: a command may have a token among its arguments.
         raise wrong(name, None, f"commands are expected, with quotes in pairs ({error})") from error
     return tuple(tuple(each) for each in found if each)
 

@@ -93,7 +93,7 @@ class TileFolder:
         raise TileFault(f"{self.path / tile.path} is missing", tile.path)
 
     def check_narrower(self, tile: Tile) -> None:
-        """Compare the tiles of earlier sizes with this one, since who has an older checkpoint reads those.
+        """Compare the tiles of earlier sizes with this one, since whoever has an older checkpoint reads those.
 
         Raises `TileFault`.
         """
@@ -104,7 +104,7 @@ class TileFolder:
             try:
                 data = (self.path / older.path).read_bytes()
             except FileNotFoundError:
-                continue  # the full tile has come to be there in the meantime
+                continue  # the full tile has replaced it in the meantime
             if data != whole[: older.size_bytes]:
                 raise TileFault(
                     f"{self.path / older.path} is not the beginning of {tile.path}: one of the two was altered",

@@ -6,11 +6,11 @@ from pulp_events.reader import Record
 from pulp_runtime.telemetry.tracing import Kind, Span, Tracing, of_message, traced_event
 
 _MOST: Final = 10_000
-"""Spans that wait for a checkpoint. After a long time away there may be far more events than anybody looks at."""
+"""How many spans may wait for a checkpoint. After a long absence there may be more events than anybody looks at."""
 
 
 class LogTraces:
-    """Makes them: each lasts from when its event was read until a checkpoint covers it."""
+    """Creates the spans: each lasts from when its event was read until a checkpoint covers it."""
 
     def __init__(self, tracing: Tracing, topic: str) -> None:
         self._tracing = tracing

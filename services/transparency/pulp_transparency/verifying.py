@@ -1,4 +1,4 @@
-"""Checks all logs of an installation: where the checkpoints of others are, and the history in Postgres as well."""
+"""Checks all logs of an installation, also against the checkpoints of others and the history in Postgres."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -26,11 +26,11 @@ from pulp_transparency.records import ArchivedRecords, Records
 from pulp_transparency.tiles import TileFolder
 
 Notes = Mapping[int, Iterable[KeptCheckpoint]]
-"""Checkpoints by partition. A place that gets each one has millions in a year, so they may be read as they are used."""
+"""Checkpoints by partition. An outlet gets millions in a year, so they may be read as they are used."""
 
 
 class LazyNotes(Iterable[KeptCheckpoint]):
-    """Checkpoints that are read anew by whoever goes through them, and never in memory at once."""
+    """Checkpoints that each iteration reads again, and that are never all in memory."""
 
     def __init__(self, read: Callable[[], Iterator[KeptCheckpoint]]) -> None:
         self._read = read
@@ -42,7 +42,7 @@ class LazyNotes(Iterable[KeptCheckpoint]):
 def reports(
     folder: Path, ring: KeyRing, records: Records, notes: Notes, only: Collection[int] = ()
 ) -> Iterator[LogReport]:
-    """One report for each partition of the records and of the folder, as each is done; `only` for these."""
+    """One report for each partition of the records and of the folder, or of those in `only`, as each is done."""
     for partition in sorted({*records.partitions(), *logs_in(folder), *notes}):
         if not only or partition in only:
             path = folder / str(partition)
@@ -104,7 +104,7 @@ def logs_in(folder: Path) -> list[int]:
 
 
 def published_notes(servers: Servers, topic: str) -> dict[int, LazyNotes]:
-    """The checkpoints that the topic has now: later ones may be of more records than the log had when it was read.
+    """The checkpoints that the topic has now: later ones may cover more records than the log had when it was read.
 
     Raises `LogUnavailable`, also while they are read.
     """
@@ -144,12 +144,12 @@ def _kept_in(folder: Path) -> Iterator[Path]:
 def _outside(folder: Path, most: int) -> Iterator[KeptCheckpoint]:
     for file in _kept_in(folder):
         if int(file.name) <= most:
-            with suppress(FileNotFoundError):  # somebody tidied up meanwhile: reading all records takes long
+            with suppress(FileNotFoundError):  # somebody may delete it meanwhile: reading all records takes long
                 yield KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
 
 
 def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptCheckpoint]]:
-    """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for one that is not of this installation."""
+    """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for one of another installation."""
     found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for file in files:
         found[partition_of_note(file, ring)].append(KeptCheckpoint(str(file), file.read_text(encoding="utf-8")))
@@ -169,7 +169,7 @@ def partition_of_note(file: Path, ring: KeyRing) -> int:
 
 
 def merged(*several: Notes) -> dict[int, LazyNotes]:
-    """All of them, by partition."""
+    """All checkpoints of these, by partition."""
     found: dict[int, list[Iterable[KeptCheckpoint]]] = defaultdict(list)
     for notes in several:
         for partition, those in notes.items():

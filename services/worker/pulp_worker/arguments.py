@@ -38,8 +38,8 @@ def personal(of: str) -> Meta:
 
     `of` is the argument that names the person, a text or a whole number; it may be the marked one itself. The API
     encrypts the value, with a key of that person, before the task is written anywhere, and only the process of the
-    operation and those who may read the task get it. Once the key is destroyed, nobody does. What else an operation
-    writes is not encrypted: it must not repeat the value in its result, its progress, its errors or its output.
+    operation and those who may read the task get it. Once the key is destroyed, nobody does. Nothing else that an
+    operation writes is encrypted: it must not repeat the value in its result, its progress, its errors or its output.
     """
     return Meta(extra_json_schema={PERSONAL: of})
 
@@ -92,7 +92,7 @@ def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
             f"operation {operation!r}: arguments are declared as a msgspec.Struct, a dataclass, an attrs class or a"
             f" TypedDict, not as {kind!r}"
         )
-    if reference and f'"{reference}"' in json.dumps([fields, definitions]):  # it holds itself
+    if reference and f'"{reference}"' in json.dumps([fields, definitions]):  # the type contains itself
         definitions[reference.rpartition("/")[2]] = fields
     _check_personal(fields["properties"], definitions, operation)
     schema = {"$schema": _DRAFT, **fields, "additionalProperties": False}
@@ -100,7 +100,7 @@ def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
 
 
 def _check_personal(properties: Mapping[str, Any], definitions: Mapping[str, Any], operation: str) -> None:
-    """Raises `ValueError` for marks of personal data that could not be heeded."""
+    """Raises `ValueError` for marks of personal data that nothing could act on."""
     for name, each in properties.items():
         of = each.get(PERSONAL)
         if of is not None and of not in properties:

@@ -21,7 +21,7 @@ _LEAST_GRACE_S: Final = 1.0
 
 
 class AsyncRun:
-    """The operation shares the process with the worker and other operations; everything it starts is ended after it."""
+    """The operation shares the process with the worker and other operations; whatever it started is ended after it."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class AsyncRun:
             return succeeded(await Steps(self._operate(loaded)))
         except asyncio.CancelledError as error:
             return raised(TaskCancelled() if self._is_killed else error)
-        except BaseException as error:  # also SystemExit ends the task, not the worker
+        except BaseException as error:  # SystemExit, too, ends the task, not the worker
             return raised(error)
 
     async def _operate(self, loaded: Loaded) -> object:

@@ -69,13 +69,13 @@ class Tools:
     surroundings: Surroundings
     grace_s: float
     on_stuck: "Callable[[Attempt], None]"
-    """Called if an operation goes on although it was stopped."""
+    """Called if an operation keeps running although it was stopped."""
     meter: Meter = NO_METER
     tracing: Tracing | None = None
 
 
 class Attempt:
-    """Runs an assigned task when its turn has come. `on_change` is called after each change of its state."""
+    """Runs an assigned task when its turn comes. `on_change` is called after each change of its state."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class Attempt:
         self.claim = claim
         self.state: State = AwaitingTurn(may_repeat=claim.attempts.may_repeat)
         self.is_stuck = False
-        """Its operation was stopped, but goes on."""
+        """Its operation was stopped, but keeps running."""
         self.is_given_up = False
         """Its last event is in the log."""
         self.ended_at_s = 0.0
-        """When its end was in the log, by the loop's clock."""
+        """When its end reached the log, by the loop's clock."""
         self._loaded = loaded
         self._tools = tools
         self._spawn = spawn
@@ -118,7 +118,7 @@ class Attempt:
         return self._run is not None
 
     def within(self) -> AbstractContextManager[None]:
-        """What is logged in the block belongs to its trace, if it has one. From any thread."""
+        """Lines logged in the block belong to its trace, if it has one. From any thread."""
         return self._trace.within()
 
     def feed(self, given: Input) -> None:
@@ -132,7 +132,7 @@ class Attempt:
             self._on_change(self)
 
     def see(self, status: Status, positions: Mapping[int, int]) -> None:
-        """Pass it the result of a look."""
+        """Pass the result of a look to the state machine."""
         self._seen = status, positions
         self.feed(Observed(status, positions, self._tools.lease.is_live))
 
@@ -154,7 +154,7 @@ class Attempt:
             self._run.extend()
 
     def last_words(self, code: ErrorCode, description: str, trace: str | None = None) -> tuple[Event, ...]:
-        """The events that end its task for good, for another part that appends them instead. From any thread."""
+        """The events that end its task for good, for another part to append. From any thread."""
         if self._seen is not None and self._seen[0].state in FINAL:
             return ()
         ended = failed(code, description, trace)
@@ -224,7 +224,7 @@ class Attempt:
     def _appended(self, position: Position) -> None:
         self.ended_at_s = asyncio.get_running_loop().time()
         self.feed(Appended(position))
-        if isinstance(self.state, Confirming) and self._seen is not None:  # the projection may have been faster
+        if isinstance(self.state, Confirming) and self._seen is not None:  # the projection may already have passed it
             self.see(*self._seen)
 
     def _start(self) -> None:
@@ -266,7 +266,7 @@ class Attempt:
             self._killer.cancel()
 
     def _break(self) -> None:
-        """The edge of an attempt: once its claim is released the reactor ends the task."""
+        """The edge of an attempt, for unexpected errors: once its claim is released, the reactor ends the task."""
         with self.within():
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
         self.feed(Broke())

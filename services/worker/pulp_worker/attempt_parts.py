@@ -18,7 +18,7 @@ class Orders(Struct, frozen=True):
     """How the task ends unless its operation succeeds, or was cancelled as asked."""
     is_cancelled: bool = False
     is_lost: bool = False
-    """The lease has run out: the verdict counts whatever the operation has done."""
+    """The lease has run out: the verdict counts, whatever the operation has done."""
     may_repeat: bool = False
     """The task has retries left."""
 
@@ -28,7 +28,7 @@ class Orders(Struct, frozen=True):
 
 @final
 class AwaitingTurn(Struct, frozen=True):
-    """The task before it in its hold has not ended."""
+    """The previous task of its hold has not ended."""
 
     may_repeat: bool = False
     """The task has retries left."""
@@ -45,7 +45,7 @@ class Appending(Struct, frozen=True):
 
 @final
 class Confirming(Struct, frozen=True):
-    """`started` is in the log. Whether it has an effect is seen when the projection has passed it."""
+    """`started` is in the log. The projection shows whether it took effect once it has passed it."""
 
     position: Position
     orders: Orders
@@ -69,7 +69,7 @@ class Stopping(Struct, frozen=True):
 
 @final
 class Finishing(Struct, frozen=True):
-    """No operation runs any more. Its last event is being appended, or is in the log; then the claim is ended."""
+    """The operation no longer runs. Its last event is being appended, or is in the log; then the claim is ended."""
 
     is_successful: bool
     may_go_on: bool = False
@@ -85,13 +85,13 @@ class Over(Struct, frozen=True):
 
 @final
 class Released(Struct, frozen=True):
-    """Nothing of it runs, and its task has not ended: the claim is released.
+    """None of it runs, and its task has not ended: the claim is released.
 
-    If `started` has an effect nevertheless, the released claim tells the reactor to end the task.
+    If `started` took effect after all, the released claim tells the reactor to end the task.
     """
 
     may_follow: bool
-    """The task will never run, or waits for its next attempt: the next one in the hold passes nobody over."""
+    """The task will never run, or waits for its next attempt, so the next one in the hold overtakes nobody."""
 
 
 @final
@@ -134,9 +134,7 @@ def is_over(state: State) -> bool:
 
 
 def needs_looks(state: State) -> bool:
-    """Whether a move of the projection may mean something to it: an event of its own has an effect, or somebody cancels
-    it.
-    """
+    """Whether a move of the projection may matter to it: an event of its own took effect, or somebody cancelled it."""
     match state:
         case Finishing():
             return state.may_go_on
@@ -221,7 +219,7 @@ class GraceOver(Struct, frozen=True):
 
 @final
 class OperationEnded(Struct, frozen=True):
-    """Nothing of the operation runs any more."""
+    """No part of the operation runs any more."""
 
     ended: Ended
 

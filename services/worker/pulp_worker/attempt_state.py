@@ -3,8 +3,8 @@
 AwaitingTurn ─▶ Appending ─▶ Confirming ─▶ Running ─▶ Stopping ─▶ Finishing ─▶ Gone
                                               └───────────────────────┘
 
-From every state, if others have ended the attempt: Over ─▶ Gone. If nothing of it runs and its task has not ended:
-Released ─▶ Gone. So does an attempt that failed and is repeated.
+From every state, if others have ended the attempt: Over ─▶ Gone. If none of it runs and its task has not ended:
+Released ─▶ Gone, as for an attempt that failed and is repeated.
 """
 
 from collections.abc import Mapping
@@ -212,7 +212,7 @@ def _stopping(state: Stopping, given: Input) -> Next:
 
 
 def _finishing(state: Finishing, given: Input) -> Next:
-    """Only an end by others stops the retries."""
+    """Only if others end the attempt do its retries stop."""
     match given:
         case Appended() if state.position is None:
             return replace(state, position=given.position), ()
@@ -252,12 +252,12 @@ def _ended(state: Finishing, status: Status) -> State:
 
 
 def _is_ended(status: Status) -> bool:
-    """Whether this attempt was ended by others: with its task, or so that the task is tried again."""
+    """Whether others have ended this attempt: with its task, or so that the task is retried."""
     return status.is_past or (status.is_current and status.state in FINAL)
 
 
 def _finish(ended: Ended, orders: Orders) -> Next:
-    """A task that somebody has cancelled is not tried again."""
+    """A task that somebody has cancelled is not retried."""
     if ended.may_repeat and orders.may_repeat and not orders.is_cancelled:
         return Finishing(is_successful=False, may_go_on=True), (AppendAttemptFailed(ended),)
     return Finishing(is_successful=ended.outcome is Outcome.SUCCESSFUL), (AppendFinished(ended),)

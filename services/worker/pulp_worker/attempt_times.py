@@ -21,7 +21,7 @@ class AttemptTimes:
         self._asked_at_s: float | None = None
 
     def turn_came(self) -> None:
-        """Its turn in its slot has come."""
+        """It is its turn in its slot."""
         self._turn_at_s = time.monotonic()
 
     def began(self) -> None:
@@ -34,7 +34,7 @@ class AttemptTimes:
         self._asked_at_s = time.monotonic()
 
     def stopped(self) -> None:
-        """Nothing of its operation runs any more."""
+        """No part of its operation runs any more."""
         now_s = time.monotonic()
         self._meter.observe(RUN_SECONDS, now_s - self._ran_from_s, self._operation)
         if self._asked_at_s is not None:

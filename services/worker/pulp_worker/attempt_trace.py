@@ -23,11 +23,11 @@ class AttemptTrace:
 
     @property
     def traceparent(self) -> str | None:
-        """The context for the work that the attempt leads to."""
+        """The context for work that the attempt causes."""
         return None if self._span is None else self._span.traceparent
 
     def begin(self) -> None:
-        """Its turn in its slot has come."""
+        """It is its turn in its slot."""
         claim = self._claim
         if self._tracing is not None and claim.traceparent is not None:
             attributes = of_task(claim.task_id) | {
@@ -42,7 +42,7 @@ class AttemptTrace:
         return nullcontext() if self._tracing is None else self._tracing.within(self._span)
 
     def ended(self, ended: Ended) -> None:
-        """The operation has ended, or never begins."""
+        """The operation has ended, or will never begin."""
         if self._span is not None:
             self._span.set({"pulp.task.outcome": ended.outcome})
             if ended.outcome is Outcome.FAILED:

@@ -1,6 +1,6 @@
 """The tasks, thread calls and processes that async operations start on the worker's loop, by operation.
 
-A context variable tells which operation a piece of code belongs to; asyncio hands it on to tasks, callbacks and
+A context variable says which operation a piece of code belongs to; asyncio passes it on to tasks, callbacks and
 `asyncio.to_thread`.
 """
 
@@ -36,7 +36,7 @@ class Belongings:
         self.task_id = task_id
         self.operation = operation
         self.exit: BaseException | None = None
-        """The `sys.exit()` of one of its tasks."""
+        """The exit, if one of its tasks called `sys.exit()`."""
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._calls: set[Future[Any]] = set()
@@ -46,23 +46,23 @@ class Belongings:
         self._output: OutputLines | None = None
 
     def enter(self) -> None:
-        """From now on the current task runs the operation; everything that it starts belongs to the operation."""
+        """From now on, the current task runs the operation, and everything that it starts belongs to the operation."""
         self._owner = asyncio.current_task()
         OWNER.set(self)
 
     def leave(self, exit: BaseException) -> None:
-        """A task of it called `sys.exit()`: the operation ends, as a program would."""
+        """One of its tasks called `sys.exit()`: the operation ends, as a program would."""
         self.exit = exit
         if self._owner is not None:
             self._owner.cancel()
 
     def add_task(self, task: "asyncio.Future[Any]") -> None:
-        """A task was made."""
+        """A task was created."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def has_task(self, task: "asyncio.Task[Any]") -> bool:
-        """Whether the operation, or a task of it, runs in this one."""
+        """Whether this task runs the operation, or belongs to it."""
         return task is self._owner or task in self._tasks
 
     def add_thread(self, thread: threading.Thread) -> None:
@@ -75,7 +75,7 @@ class Belongings:
         self._processes.append(process)
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> "Future[Any]":
-        """Call it in a separate thread of the operation, so that nobody else waits behind it. From any thread."""
+        """Call the function in a thread of the operation's own, so that nobody else waits for it. From any thread."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(thread_name_prefix=f"operation-{self.task_id}")
         call = self._executor.submit(function, *arguments, **named)
@@ -92,9 +92,9 @@ class Belongings:
         self._say(lines)
 
     async def end(self, grace_s: float, on_stuck: Callable[[], None]) -> None:
-        """The operation has ended: returns when nothing of it is left that can be ended.
+        """The operation has ended: end what is left of it, and return once no more of it can be ended.
 
-        `on_stuck` is called if anything is left after the time.
+        `on_stuck` is called if anything is left after `grace_s`.
         """
         if self._tasks or self._calls or self._processes or self._threads or self._executor is not None:
             timer = asyncio.get_running_loop().call_later(grace_s, self._lose_patience, on_stuck)
@@ -124,7 +124,7 @@ class Belongings:
             )
 
     async def _end_processes(self) -> None:
-        # One that could not be started has no number.
+        # A process that could not be started has no pid.
         going_on = [one for one in self._processes if getattr(one, "pid", None) and one.returncode is None]
         self._processes = []
         own = children_of(os.getpid()) if going_on else []
@@ -143,7 +143,7 @@ class Belongings:
             process.poll()
 
     def _is_harmless(self, thread: threading.Thread) -> bool:
-        """It is of the operation's executor, or is asyncio's own, which collects the exit of a process."""
+        """It is of the operation's executor, or is asyncio's own, which waits for a process to exit."""
         return thread.name.startswith((f"operation-{self.task_id}", *_COLLECTING))
 
     def _lose_patience(self, on_stuck: Callable[[], None]) -> None:
@@ -168,8 +168,8 @@ OWNER: Final[ContextVar[Belongings | None]] = ContextVar("pulp_operation", defau
 
 
 class OperationThreads(ThreadPoolExecutor):
-    """The loop's default executor: functions that operations call with `asyncio.to_thread` run in threads of their
-    own."""
+    """The loop's default executor: functions that operations call with `asyncio.to_thread` run in the operations' own
+    threads."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """See `Executor.submit`."""
@@ -178,7 +178,7 @@ class OperationThreads(ThreadPoolExecutor):
 
 
 def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """From now on, tasks that operations make on the loop are known as theirs."""
+    """From now on, tasks that operations create on the loop are recorded as theirs."""
     make = loop.get_task_factory() or _make_task
     if getattr(make, "owns_tasks", False):
         return
@@ -198,7 +198,7 @@ def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
 def show_own_tasks() -> None:
     """From now on `asyncio.all_tasks` shows an operation only its own tasks. Call it once per process.
 
-    Code that cancels all tasks, as programs do at their end, would otherwise cancel the worker's.
+    Code that cancels all tasks, as programs do at their end, would otherwise cancel the worker's too.
     """
 
     def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> "set[asyncio.Task[Any]]":
@@ -209,7 +209,7 @@ def show_own_tasks() -> None:
 
 
 def own_threads_and_processes() -> None:
-    """From now on, threads and processes that operations start in this process are known as theirs. Once a process."""
+    """From now on, threads and processes that operations start are recorded as theirs. Call it once per process."""
     sys.addaudithook(_note_process)
     start = threading.Thread.start
 
@@ -229,14 +229,14 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "a
 def _note_process(event: str, _: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen":
         owner = OWNER.get()
-        # The event names the program, not the object that will know the process: that is the one which raises it.
+        # The audit event names the program, not the `Popen` object: that is the caller, which raises the event.
         process = sys._getframe(1).f_locals.get("self") if owner is not None else None
         if owner is not None and isinstance(process, subprocess.Popen):
             owner.add_process(process)
 
 
 class Steps(Coroutine[Any, Any, Any]):
-    """A coroutine of an operation, step by step: a process that it forks does not come back to the worker's loop."""
+    """A coroutine of an operation, step by step: a process that it forks does not return to the worker's loop."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
         self._coro = coro

@@ -1,4 +1,4 @@
-"""Naming, in the log and in their tasks, operations that block the worker's loop, cost its lease or keep a slot."""
+"""Names, in the log and in their tasks, operations that block the worker's loop, cost its lease or keep a slot."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from pulp_worker.attempt import Attempt
 from pulp_worker.guard import LoopWatch
 
 LastWord = Callable[[Event, int], bool]
-"""Appends an event to its partition from a thread, while the loop does not turn; whether it is in the log."""
+"""Appends an event to its partition from a thread, while the loop is blocked; returns whether it is in the log."""
 
 _STUCK: Final = "The operation was told to stop and did not: the worker has replaced its process to be rid of it."
 _BLOCKED: Final = (
@@ -44,7 +44,7 @@ def blame(watch: LoopWatch, attempts: Iterable[Attempt], last_word: LastWord) ->
 
 
 def tell_stuck(attempt: Attempt, *, running: int) -> None:
-    """Log which operation goes on although it was stopped, and what follows from it."""
+    """Log which operation keeps running although it was stopped, and what follows from that."""
     with attempt.within():
         _log.error(
             "an operation goes on although it was stopped: no new tasks are taken, and once the others have ended"
@@ -54,9 +54,9 @@ def tell_stuck(attempt: Attempt, *, running: int) -> None:
 
 
 async def give_up(attempts: Iterable[Attempt], log: Log) -> bool:
-    """End the tasks of operations that cannot be stopped, so that none is tried again; whether the log has it of all.
+    """End the tasks of operations that cannot be stopped, so that none is retried; whether all ends are in the log.
 
-    Their resources stay reserved as long as the lease.
+    Their resources stay reserved until the lease runs out.
     """
     is_told = True
     for attempt in attempts:

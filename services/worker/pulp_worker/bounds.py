@@ -1,6 +1,6 @@
 """Reading the bounds of operations: PULP_FETCH_*, PULP_FEED_CREDENTIALS and PULP_ISOLATED_*.
 
-The processes of operations get these bounds from their worker, and read nothing.
+The processes of operations get these bounds from their worker, not from the environment.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 The process that the worker starts is the operation's *guardian* (`guardian.py`). It forks the operation's own process
 (`runner.py`) and watches it from outside. So whatever the operation does to its own process, the guardian watches the
-lease, keeps the channel to the worker, can kill it, and ends everything that the operation started before the worker
+lease, keeps the channel to the worker, can kill the operation, and ends everything that it started before the worker
 goes on.
 """
 
@@ -21,7 +21,7 @@ from pulp_worker.scratch import make
 
 
 def main() -> None:
-    """Run the job that comes on standard input, then end. Messages go to what standard output is at the start."""
+    """Run the job from standard input, then end. Messages go to the standard output that it has at the start."""
     die_with_parent(signal.SIGTERM)  # in addition to the end of input, whose other end another process may hold too
     adopt_orphans()
     commands, messages = _moved(0, os.O_RDONLY), _moved(1, os.O_WRONLY)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _moved(descriptor: int, mode: int) -> int:
-    """Move the descriptor to another number that nothing inherits; the public one is then empty."""
+    """Move the descriptor to another number that nothing inherits, and put the null device in its place."""
     private = os.dup(descriptor)
     null = os.open(os.devnull, mode)
     os.dup2(null, descriptor)
@@ -69,4 +69,4 @@ def _first_line(descriptor: int) -> tuple[bytes, bytes]:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # a regular end of the interpreter would take 20 ms
+    os._exit(0)  # ending the interpreter regularly would take 20 ms

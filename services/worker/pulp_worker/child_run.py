@@ -25,7 +25,7 @@ from pulp_worker.surroundings import Surroundings
 
 _LINE_LIMIT: Final = 4 * 1024 * 1024
 _KILL_S: Final = 5.0
-"""How long a guardian has to end its operation, before it is killed itself."""
+"""How long a guardian has to end its operation before it is killed itself."""
 _PAUSE_S: Final = 0.01
 _log = logging.getLogger("pulp.worker")
 _printed = logging.getLogger("pulp.operation")
@@ -42,7 +42,7 @@ class ChildRun:
         surroundings: Surroundings,
         traceparent: str | None = None,
     ) -> None:
-        """`traceparent` is the context of the attempt, for traces that the operation makes itself."""
+        """`traceparent` is the context of the attempt, for the operation's own traces."""
         self._traceparent = traceparent
         self._reporter = reporter
         self._surroundings = surroundings
@@ -155,7 +155,7 @@ class ChildRun:
         return ended
 
     async def _end_unguarded(self, process: asyncio.subprocess.Process) -> None:
-        """The guardian was killed or sent an invalid line: end here what it would have ended."""
+        """The guardian was killed or sent an invalid line: end what it would have ended."""
         _log.warning("a plain operation has lost its guardian", extra={"task_id": self._job.task_id})
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -170,7 +170,7 @@ def _message(text: bytes) -> Message:
     try:
         return msgspec.json.decode(text, type=Message)
     except msgspec.DecodeError:
-        return Message()  # the last line of a process that died while it wrote it
+        return Message()  # the last line of a process that died while writing it
 
 
 def _crashed(status: int) -> Ended:

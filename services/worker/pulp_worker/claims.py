@@ -22,7 +22,7 @@ from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "claims.sql")
 _MOST_AT_ONCE: Final = 200
-"""Claims in a statement whose notification names their holds: it has at most 8,000 bytes."""
+"""The most claims in a statement whose notification names their holds: a notification has at most 8,000 bytes."""
 
 
 class Claim(NamedTuple):
@@ -43,7 +43,7 @@ class Claim(NamedTuple):
     tokens: Mapping[str, int]
     """Resource → fencing token."""
     exclusive: frozenset[str] = frozenset()
-    """The resources of it that nobody else may use."""
+    """Its resources that nobody else may use."""
     attempts: Attempts = Attempts()
     traceparent: str | None = None
     """The context of the span that assigned it, if it is traced."""
@@ -58,7 +58,7 @@ class Status(NamedTuple):
     is_held: bool
     """Its claim is neither ended nor released."""
     is_past: bool = False
-    """It was the effective attempt, or lost to another one: the task goes on, or has ended, without it."""
+    """It was the effective attempt, or lost to another one: the task goes on without it, or has ended."""
 
 
 class Look(NamedTuple):
@@ -78,7 +78,7 @@ class Heard(NamedTuple):
     """The notifications for this worker."""
 
     must_look: bool
-    """Something was assigned to it, or may have been, since it has just begun to listen."""
+    """Something was assigned to it, or may have been: it has only just begun to listen."""
     positions: Mapping[int, int]
     """Partition → next offset, of the moves of the projection that concern this worker."""
     has_news: bool = True
@@ -113,7 +113,7 @@ class Claims:
             await notices.close()
 
     async def listen(self) -> None:
-        """Connect, and hear of everything from now on, also after `rest`."""
+        """Connect, and receive notifications from now on, also after `rest`."""
         async with self._watching():
             pass
         self._is_awake.set()  # not before: `heard` would connect as well
@@ -130,7 +130,7 @@ class Claims:
             self._notices.wake()
 
     def look_again(self) -> None:
-        """Something may have been assigned to this worker without its hearing of it."""
+        """Something may have been assigned to this worker without a notification that it received."""
         self._must_look = True
         if self._notices is not None:
             self._notices.wake()
@@ -150,7 +150,7 @@ class Claims:
     async def look(self, instance_id: UUID, asked: Collection[Claim], holds: Iterable[UUID] | None = None) -> Look:
         """The status of the given claims, and what is assigned to this process besides the given holds.
 
-        Without holds, besides those of the claims.
+        `holds` are by default those of the claims.
         """
         values = {
             "worker": self._settings.name,
@@ -175,7 +175,7 @@ class Claims:
         )
 
     async def end(self, claims: Iterable[Claim]) -> frozenset[UUID]:
-        """End the claims of tasks that are final in the read model; the attempts of the others. It may be repeated."""
+        """End the claims of tasks that are final in the read model; returns the attempts of the others. Idempotent."""
         kept: set[UUID] = set()
         async with self._connection.use(self._limit_s) as connection:
             for some in _batches(claims):
@@ -204,7 +204,7 @@ class Claims:
         now.
 
         An attempt is also missing while another hold, which came back with that server, reserves one of its resources:
-        repeat the call then. Anything else that this process has there is released.
+        then repeat the call. Anything else that this process has there is released.
         """
         values = {"worker": self._settings.name, "instance_id": instance_id, **_ids(held), **_held(held)}
         async with self._connection.use() as connection, connection.transaction():
@@ -217,7 +217,7 @@ class Claims:
 
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[Notices]:
-        """The connection that listens; a new one after an error, and then there may be more to see than was heard."""
+        """The connection that listens; a new one after an error, when notifications may have been missed."""
         try:
             if self._notices is None:
                 name = f"pulp-worker/{self._settings.name}/watch"
@@ -233,7 +233,7 @@ class Claims:
         words = payload.split()
         try:
             _, partition, offset = map(int, words[:3])
-        except ValueError:  # `ASSIGNED`; and any role that may connect can notify
+        except ValueError:  # `ASSIGNED`, or any text: every role that may connect can notify
             self._must_look = True
             return
         self._positions[partition] = offset

@@ -1,8 +1,8 @@
 -- look --
 -- In JSON: the server's timeline, the projection's positions, the status of some claims, and what is assigned to this
--- worker in holds that it does not know. All from one moment. `limit` and `offset` keep each lateral query a look-up by
--- key: the planner may turn a join into a read of all of a table, since its statistics are from when the queue was
--- empty. So a plan is good for as long as its connection.
+-- worker in holds that it does not know, all from one snapshot. `limit` and `offset` keep each lateral query a look-up by
+-- key: the planner might turn a join into a read of a whole table, since its statistics are from when the queue was
+-- empty. So a plan stays good as long as its connection lives.
 with known as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[], %(attempts)s::int[]) as k (task_id, attempt_id, attempt)
 ), known_now as (
@@ -60,7 +60,7 @@ select pg_notify('pulp_dispatch', string_agg(distinct hold_id::text, ' ')) from 
 insert into timelines values (timeline()) on conflict do nothing;
 
 -- release_others --
--- Release everything that this process does not know, and notify the dispatcher.
+-- Release every claim of this process that it does not know, and notify the dispatcher.
 with released as (
     update claims set released_at = now()
      where worker = %(worker)s and instance_id = %(instance_id)s and released_at is null
@@ -70,7 +70,7 @@ with released as (
 select pg_notify('pulp_dispatch', hold_id::text) from released group by hold_id;
 
 -- delete_other_holds --
--- Slots that came back with a server that took over, although this process no longer uses them.
+-- Holds that came back with a server that took over, although this process no longer uses them.
 delete from holds
  where worker = %(worker)s and instance_id = %(instance_id)s and hold_id <> all (%(hold_ids)s::uuid[]);
 

@@ -21,14 +21,14 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Closing:
-    """Ends and releases claims according to the states of the attempts; further ones that come up meanwhile wait for
-    the next statement."""
+    """Ends and releases claims according to the states of the attempts; those that come up meanwhile wait for the next
+    statement."""
 
     def __init__(self, claims: Claims, attempts: Callable[[], Iterable[Attempt]]) -> None:
         self.lock = asyncio.Lock()
         """While it is held, nothing is ended or released."""
         self.positions: Mapping[int, int] = {}
-        """The last known position of the projection, only as a hint when to try."""
+        """The last known position of the projection: only a hint as to when to try."""
         self.is_hurried = False
         """Leave nothing to the dispatcher: the worker is about to stop."""
         self._claims = claims
@@ -40,7 +40,7 @@ class Closing:
         self._wake.set()
 
     async def run(self) -> None:
-        """End and release; for ever."""
+        """End and release claims, for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -11,7 +11,7 @@ from pulp_projections.connection import connect
 
 
 class Connection:
-    """For one caller at a time: a second one waits, else it would be in the first one's transaction."""
+    """For one caller at a time: a second one waits, or else it would be in the first one's transaction."""
 
     def __init__(
         self, conninfo: str, name: str, *, timeout_s: float, settings: Mapping[str, str] | None = None
@@ -38,10 +38,10 @@ class Connection:
                         self._connection = await connect(self._conninfo, self._name, settings=self._settings)
                     yield self._connection
             except TimeoutError as error:
-                await self.close()  # an answer that comes late must not reach the next caller
+                await self.close()  # a late answer must not reach the next caller
                 raise psycopg.OperationalError(f"Postgres did not answer within {timeout_s:g} s") from error
             except psycopg.errors.ReadOnlySqlTransaction as error:
-                await self.close()  # a session keeps default_transaction_read_only from when it began
+                await self.close()  # a session keeps the default_transaction_read_only that it began with
                 raise psycopg.OperationalError(f"the database takes no writes: {error}") from error
             finally:
                 if self._connection is not None and not _is_at_rest(self._connection):

@@ -59,8 +59,8 @@ def replaces(mine: Declaration, registered: Registered, *, is_start: bool) -> bo
     """Whether a declaration replaces the registered one.
 
     The declaration of a starting worker does, unless a live worker has a later version of the same package. Otherwise
-    it replaces one that no live worker has: two workers that differ do not take turns, and after a rollback the older
-    declaration counts again.
+    it replaces one that no live worker has. So two workers that differ do not replace each other's again and again, and
+    after a rollback the older declaration counts again.
     """
     if registered.digest is None or not registered.is_offered:
         return True
@@ -81,7 +81,7 @@ def _top(module: str) -> str:
 
 
 def _package(point: EntryPoint) -> tuple[str | None, str | None]:
-    """The distribution's name and version: its metadata is parsed at each access."""
+    """The distribution's name and version. Each access to its metadata parses that again."""
     if point.dist is None:
         return None, None
     metadata = point.dist.metadata

@@ -1,4 +1,4 @@
-"""Processes and their descendants on Linux. On other systems nothing is found, and nothing adopted."""
+"""Processes and their descendants on Linux. On other systems it finds and adopts none."""
 
 import contextlib
 import ctypes
@@ -15,7 +15,7 @@ _PROC: Final = Path("/proc")
 
 
 def die_with_parent(signum: signal.Signals) -> None:
-    """This process gets the signal when its parent ends. Ask afterwards whether that has happened already."""
+    """This process gets the signal when its parent ends. Check afterwards whether that has already happened."""
     _prctl(_PR_SET_PDEATHSIG, signum)
 
 

@@ -1,4 +1,4 @@
-"""The environment of plain operations: only the variables named here, of all that the worker has."""
+"""The environment of plain operations: of the worker's variables, only those named here."""
 
 import re
 from collections.abc import Collection, Mapping

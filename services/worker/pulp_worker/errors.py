@@ -22,11 +22,11 @@ class ProgressTooLarge(ValueError):
 class OperationError(Exception):
     """Raise it to fail a task with an error code of the operation's own.
 
-    A task that has retries left is tried again, unless the error is final: `is_final=True`, or so for the whole class.
+    A task that has retries left is retried, unless the error is final: by `is_final=True`, or for a whole class.
     """
 
     is_final: bool = False
-    """Another attempt would end alike."""
+    """Another attempt would end the same way."""
 
     def __init__(self, code: str, description: str, *, is_final: bool = False) -> None:
         super().__init__(description)

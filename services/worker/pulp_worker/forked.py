@@ -1,4 +1,4 @@
-"""The end of a process that an operation has forked and that comes out of the operation."""
+"""The end of a process that an operation has forked and that returns from the operation."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import Never
 
 
 def leave_forked(error: BaseException | None) -> Never:
-    """End this process as a program would that comes to its end, or fails with the error."""
+    """End this process like a program that has reached its end, or that fails with the error."""
     status = 0
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -20,7 +20,7 @@ def leave_forked(error: BaseException | None) -> Never:
 
 
 def flush() -> None:
-    """What is printed and not written yet."""
+    """Write what was printed and is still buffered."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):  # the operation may have put anything there, or closed it
-            stream.flush()  # type: ignore[union-attr]  # None where there is none
+            stream.flush()  # type: ignore[union-attr]  # may be None

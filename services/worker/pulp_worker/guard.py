@@ -18,13 +18,13 @@ from pulp_worker.lease import Lease
 
 TICK_S: Final = 0.25
 BLOCKED_S: Final = 1.0
-"""A loop blocked for this long is reported, then again after twice the time, and so on."""
+"""A loop that is blocked for this long is reported, again after twice the time, and so on."""
 _log = logging.getLogger("pulp.worker")
 _HANDLE_RUN: Final = asyncio.Handle._run.__code__
 
 
 class Culprit(NamedTuple):
-    """The place at which a loop is blocked."""
+    """Where a loop is blocked."""
 
     owner: Belongings | None
     """None for code that belongs to no operation."""
@@ -41,7 +41,7 @@ def owner_of(trace: TracebackType | None) -> Belongings | None:
 
 
 def _owner_in(frame: FrameType) -> Belongings | None:
-    """Each step of a task and each callback runs with the context variables of its creator."""
+    """The owner of a step of a task or of a callback: each runs with the context variables of its creator."""
     if frame.f_code is not _HANDLE_RUN:
         return None
     owner: Belongings | None = frame.f_locals["self"]._context.get(OWNER)
@@ -49,9 +49,9 @@ def _owner_in(frame: FrameType) -> Belongings | None:
 
 
 class LoopWatch:
-    """Tells when operations block the loop, which of them, and where. Its thread sleeps while none is on the loop.
+    """Reports when operations block the loop, which of them, and where. Its thread sleeps while none is on the loop.
 
-    Counts its own turns, not the time: a process that was stopped as a whole did not block its loop.
+    It counts its own turns, not the time: a process that was stopped as a whole did not block its loop.
     """
 
     def __init__(self, on_begin: Callable[[], object] = lambda: None) -> None:
@@ -71,7 +71,7 @@ class LoopWatch:
         threading.Thread(target=self._run, args=arguments, name="loop-watch", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing is watched any more."""
+        """Stop watching."""
         self._stopping.set()
         self._awake.set()
 
@@ -83,12 +83,12 @@ class LoopWatch:
             self._awake.set()
 
     def end(self) -> None:
-        """Nothing of the operation is on the loop any more."""
+        """No part of the operation is on the loop any more."""
         self._operations -= 1
 
     @property
     def blocked_s(self) -> float:
-        """For how long the loop has not turned, about; from any thread."""
+        """About how long the loop has been blocked; from any thread."""
         return max(0, self._unanswered - 1) * TICK_S
 
     def culprit(self) -> Culprit:
@@ -121,7 +121,7 @@ class LoopWatch:
 
     def _sleep(self) -> None:
         self._awake.clear()
-        if self._operations or self._stopping.is_set():  # since then, and that caller saw us awake
+        if self._operations or self._stopping.is_set():  # set since then, by a caller that saw this thread awake
             self._awake.set()
 
     def _answer(self) -> None:
@@ -141,7 +141,7 @@ class LoopWatch:
 class Guard:
     """Ends the process if operations still run `slack_s` after the lease ran out.
 
-    A thread, since the event loop cannot help when an operation blocks it or takes no notice of being cancelled.
+    It is a thread, since the event loop cannot help if an operation blocks it or ignores its cancellation.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class Guard:
         on_overdue: Callable[[], object] = lambda: None,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        """All are called from the thread. `on_overdue`: once each time when the lease has run out while operations run.
+        """All are called from the thread: `on_overdue` once each time the lease runs out while operations run.
 
-        `pulse`: with the lease's end, when it was to run out, and four times in `slack_s` while it has.
+        `pulse` gets the end of the lease when that was due, and four times per `slack_s` after it has run out.
         """
         self._lease = lease
         self._is_operating = is_operating
@@ -176,7 +176,7 @@ class Guard:
             self._watch.start()
 
     def stop(self) -> None:
-        """Nothing runs any more."""
+        """Stop watching: nothing runs any more."""
         self._stopping.set()
         if self._watch is not None:
             self._watch.stop()

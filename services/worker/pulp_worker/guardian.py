@@ -1,5 +1,4 @@
-"""The guardian of a plain operation: it watches the operation's process from outside, and ends everything that is left
-of it.
+"""The guardian of a plain operation: it watches the operation's process from outside, and ends whatever is left of it.
 
 It runs no code of the operation, so it can do what that process cannot: enforce the lease even if the interpreter is
 never released, report a crash, and kill detached processes of the operation.
@@ -22,9 +21,9 @@ from pulp_worker.output import OutputLines
 from pulp_worker.scratch import remove
 
 EXIT_GRACE_S: Final = 2.0
-"""For what an operation has registered with `atexit`, once its end is known."""
+"""The time for what an operation has registered with `atexit`, once its end is known."""
 _MOST_UNSENT: Final = 1 << 20
-"""While the worker reads nothing, at most this much is read from the operation."""
+"""While the worker does not read, the guardian reads at most this much from the operation."""
 _PIECE: Final = 1 << 16
 _LONGEST_WAIT_S: Final = 60.0
 _PAUSE_S: Final = 0.002
@@ -45,7 +44,7 @@ class Guardian:
             printed: self._print,
             self._woken: lambda _: None,
         }
-        """A descriptor to read, and the handler of its data; an empty read is the end."""
+        """Descriptor to read → the handler of its data; an empty read is the end."""
         self._of_operation = (channel, printed)
         for descriptor in (*self._sources, messages, waking):
             os.set_blocking(descriptor, False)
@@ -65,7 +64,7 @@ class Guardian:
     def watch(self, commands: bytes) -> None:
         """Returns when no process of the operation is left and the worker has been told.
 
-        `commands`: what the worker has already sent.
+        `commands` is what the worker has already sent.
         """
         if commands:
             self._obey(commands)

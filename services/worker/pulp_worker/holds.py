@@ -56,7 +56,7 @@ class Holds:
 
     @property
     def claims(self) -> list[Claim]:
-        """Theirs."""
+        """The claims of these attempts."""
         return [attempt.claim for attempt in self._attempts.values()]
 
     @property
@@ -66,7 +66,7 @@ class Holds:
 
     @property
     def begun(self) -> list[Claim]:
-        """Those of them that do not wait for others in their slots; the others are looked at when they begin."""
+        """The claims that do not wait for others in their slots; the others are looked at when they begin."""
         return [each.claim for each in self._attempts.values() if not isinstance(each.state, AwaitingTurn)]
 
     def confirmable(self, positions: Mapping[int, int]) -> list[Claim]:
@@ -82,7 +82,7 @@ class Holds:
         return any(attempt.is_operating for attempt in self.attempts)
 
     def needs_looks(self) -> bool:
-        """Whether a move of the projection may mean something to an attempt."""
+        """Whether a move of the projection may matter to an attempt."""
         return any(needs_looks(attempt.state) for attempt in self._attempts.values())
 
     async def until_empty(self) -> None:
@@ -90,7 +90,7 @@ class Holds:
         await self._empty.wait()
 
     def take(self, claims: Iterable[Claim]) -> None:
-        """Run assigned tasks; claims in the order of their places."""
+        """Run assigned tasks; their claims come in the order of their places."""
         new: set[UUID] = set()
         for claim in claims:
             attempt = Attempt(
@@ -138,12 +138,12 @@ class Holds:
             if not self._attempts:
                 self._empty.set()
         elif isinstance(attempt.state, Released) and not attempt.state.may_follow:
-            self._withdraw(hold_id)  # otherwise the next one would skip it
+            self._withdraw(hold_id)  # otherwise the next one would overtake it
         self._advance(hold_id)
         self._on_change()
 
     def _advance(self, hold_id: UUID) -> None:
-        """Let the first task begin that waits for its turn, if those before it let it."""
+        """Let the first task that waits for its turn begin, if those before it allow that."""
         may_begin = True
         for attempt in list(self._holds.get(hold_id, ())):
             if isinstance(attempt.state, AwaitingTurn) and may_begin:

@@ -12,9 +12,9 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sign
 def serve_as_init() -> None:
     """If this is process 1: continue in a child process, and reap orphans here until the child ends.
 
-    The worker cannot do both, because waiting for any process would steal the exit statuses that operations wait for.
-    Call it before there are threads. Returns in the process that continues; process 1 passes signals on, and ends as
-    the child does.
+    The worker cannot do both, because waiting for all processes would take the exit statuses that operations wait for.
+    Call it before there are threads. It returns in the process that continues; process 1 passes signals on, and ends
+    as the child does.
     """
     if os.getpid() != 1:
         return

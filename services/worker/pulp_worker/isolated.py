@@ -21,7 +21,7 @@ from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.isolation import Call, IsolationSettings, Reply
 
 _HARD_CPU_S: Final = 5
-"""How long after SIGXCPU the kernel kills a process that continues."""
+"""How long after SIGXCPU the kernel kills a process that keeps running."""
 
 
 def main() -> None:
@@ -60,12 +60,12 @@ def _run(call: Call) -> Reply:
         return Reply(raised=MemoryError.__name__)
     except OSError as error:
         return Reply(raised=type(error).__name__, system_error=error.errno)
-    except BaseException as error:  # also a panic of a library in Rust
+    except BaseException as error:  # a panic of a Rust library, for example
         return Reply(raised=type(error).__name__)
 
 
 def _arguments(function: Callable[..., Any], call: Call) -> list[Any]:
-    """As the types that the function's signature has for them."""
+    """The arguments, converted to the types in the function's signature."""
     hints = typing.get_type_hints(function)
     kinds = [hints.get(name, Any) for name in inspect.signature(function).parameters]
     return [msgspec.convert(value, kind) for value, kind in zip(call.arguments, kinds, strict=False)]

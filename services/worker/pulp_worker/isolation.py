@@ -1,4 +1,4 @@
-"""Calling a function in a process of its own, with bounds that are only this call's.
+"""Calls a function in its own process, with bounds for this call alone.
 
 For reading untrusted documents: a parser that takes all memory, loops or crashes ends only its own process, and neither
 the worker nor its other tasks. `Context.isolated` is how operations call it.
@@ -23,7 +23,7 @@ from pulp_worker.errors import LimitExceeded, OperationError
 T = TypeVar("T")
 _MIB: Final = 1 << 20
 _MEMORY_SIGNALS: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGKILL)
-"""How a process ends whose allocations fail, or that the kernel ends for want of memory."""
+"""How a process ends if its allocations fail, or if the kernel kills it for lack of memory."""
 _PIECE: Final = 1 << 16
 _MACHINE_ERRORS: Final = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -88,10 +88,10 @@ class Reply(Struct, frozen=True, omit_defaults=True):
 async def isolated(
     function: Callable[..., T], *arguments: Any, returns: type[T] | Any, limits: IsolationSettings, what: str
 ) -> T:
-    """Call the function in a process of its own, and return its result. The process ends with the call, also if it is
+    """Call the function in its own process, and return its result. The process ends with the call, also if that is
     cancelled.
 
-    The function is found by its module and name. Arguments and result go through msgpack: the arguments arrive as the
+    The function is found by its module and name. Arguments and result go through msgpack: the arguments arrive in the
     types of the function's signature, and the result is decoded as `returns`. The messages of exceptions other than
     `OperationError` are dropped, since they may quote the data. `what` names the work in errors.
 
@@ -150,7 +150,7 @@ async def _start(
 
 
 def _environment() -> dict[str, str]:
-    """Without proxies, whose URLs may hold a password: it has nothing to fetch."""
+    """The environment without proxies, whose URLs may hold a password: the process fetches nothing."""
     return {key: value for key, value in allowed(os.environ).items() if not key.lower().endswith("_proxy")}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 class Lease:
     """Runs out `seconds` after the moment *before* the last successful heartbeat was sent.
 
-    So the worker knows that its lease has run out no later than anybody else may judge it lost.
+    So the worker notices that its lease has run out no later than anybody else may consider it lost.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Lease:
         return self._clock_s()
 
     def renew(self, sent_at_s: float) -> None:
-        """A heartbeat that was sent at `sent_at_s` has been answered."""
+        """Postgres has answered a heartbeat that was sent at `sent_at_s`."""
         self._ends_at_s = max(self._ends_at_s, sent_at_s + self._seconds)
         self._on_renewed(self._ends_at_s)
 

@@ -31,7 +31,7 @@ class Loaded(NamedTuple):
 
 
 def load_operations(modules: Iterable[str] = ()) -> dict[str, Loaded]:
-    """All operations by name. Raises `OperationsNotLoaded` for a module that fails, or a name that is there twice."""
+    """All operations by name. Raises `OperationsNotLoaded` for a module that fails, or a name that occurs twice."""
     found: dict[str, Loaded] = {}
     for name in _names(modules):
         for loaded in _operations_of(_import(name)):
@@ -58,7 +58,7 @@ def check_settings(modules: Iterable[str], env: Mapping[str, str]) -> None:
 
 
 def operation_points() -> tuple[EntryPoint, ...]:
-    """The entry points of operations. They are looked for once: that reads a file of each package there is."""
+    """The entry points of operations. The search runs only once, since it reads a file of each installed package."""
     return _points(tuple(sys.path))
 
 
@@ -77,7 +77,7 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module that calls sys.exit() must be named as well
+    except BaseException as error:  # even a module that calls sys.exit() must be named
         raise OperationsNotLoaded(f"the operations of module {name} cannot be loaded: {described(error)}") from error
 
 

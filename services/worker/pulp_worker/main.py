@@ -57,8 +57,8 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Run tasks until SIGTERM or SIGINT; then drain, and return. A second signal cuts the draining short.
 
-    Where an operation cannot be stopped, the process replaces itself by a new one with the same command and number, or
-    ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
+    If an operation cannot be stopped, the process replaces itself by a new one with the same command and pid, or ends
+    if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
     its name.
     """
     async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "worker") as telemetry:
@@ -117,7 +117,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
             _end(os.EX_SOFTWARE)
         raise
     finally:
-        watchdog.close()  # first, because nothing informs it of the lease from now on
+        watchdog.close()  # first, because nothing reports the lease to it from now on
         await log.close()
     if worker.is_replaced and not stopping.is_set():
         _replace(started)
@@ -126,7 +126,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
 
 
 def _make_storage(folder: Path) -> None:
-    """Raises `SettingsError` if operations could store nothing in it."""
+    """Raises `SettingsError` if operations could not store anything in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,7 +149,7 @@ def _share_process() -> None:
 
 
 def _keep_turning(loop: asyncio.AbstractEventLoop) -> None:
-    """Only the end of the worker ends its loop, and what belongs to it: an operation gets a `RuntimeError`."""
+    """From now on, only the end of the worker ends its loop and what belongs to it: operations get a `RuntimeError`."""
     main = asyncio.current_task()
 
     def at_the_end(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,7 +174,7 @@ def _threads_left() -> list[str]:
 
 
 class ProcessStart(NamedTuple):
-    """How the process was started: what async operations may have changed of it."""
+    """How the process was started, since async operations may have changed any of this."""
 
     folder: str
     environment: dict[str, str]
@@ -203,7 +203,7 @@ def _replace(started: ProcessStart) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """Without waiting for what cannot be stopped."""
+    """End the process without waiting for what cannot be stopped."""
     _log.error("the worker ends, and what its operations have left behind with it", extra={"threads": _threads_left()})
     _flush()
     os._exit(code)

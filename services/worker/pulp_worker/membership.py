@@ -1,4 +1,4 @@
-"""The worker's name and its lease; and its claims, on each server of Postgres that takes over."""
+"""The worker's name, its lease, and its claims on each Postgres server that takes over."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Membership:
-    """Takes the name, renews the lease, and takes the name again when the lease was lost: with another instance id."""
+    """Takes the name, renews the lease, and takes the name again, with another instance id, if the lease was lost."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Membership:
     async def take_name(self) -> None:
         """Register, and wait for a holder of the name that was killed until its lease has run out.
 
-        Raises `NameInUse` if the holder is alive, and `DependencyAway` where the database takes no writes for the
-        startup timeout.
+        Raises `NameInUse` if the holder is alive, and `DependencyAway` if the database takes no writes for the startup
+        timeout.
         """
         loop = asyncio.get_running_loop()
         seen: NameHolder | None = None
@@ -87,7 +87,7 @@ class Membership:
                 return
 
     async def keep(self) -> None:
-        """Renew the lease three times a lease; when it ran out, stop the operations before anything else. For ever."""
+        """Renew the lease, three times in its length; if it runs out, stop the operations before anything else. For ever."""
         while True:
             if self._lease.is_live:
                 await asyncio.sleep(min(self._lease_s / 3, max(0.01, self._lease.left_s)))
@@ -111,7 +111,7 @@ class Membership:
                 attempt.extend()
             if self._registration.has_holds and not self._holds.attempts:
                 self._claims.look_again()
-            with contextlib.suppress(psycopg.Error):  # with the next heartbeat again
+            with contextlib.suppress(psycopg.Error):  # the next heartbeat tries again
                 await self._rest_or_listen()
             if timeline != self.timeline:
                 await self._put_back(timeline)
@@ -132,11 +132,11 @@ class Membership:
             await self._registration.listen()
 
     async def _put_back(self, timeline: str) -> None:
-        """Another server has taken over, and may lack the last claims. Tried again with the next heartbeat.
+        """Another server has taken over, and may lack the last claims. The next heartbeat tries again.
 
         A resource may be reserved by claims that others had released, and will soon release again. A claim that cannot
-        get it in time is lost: nothing is assigned for a lease's time after a failover, but later somebody else may get
-        it.
+        get it in time is lost: nothing is assigned for the length of a lease after a failover, but after that somebody
+        else may get it.
         """
         _log.warning("Postgres is another server now: putting back the claims", extra={"timeline": timeline})
         instance_id = self._registration.instance_id
@@ -171,7 +171,7 @@ class Membership:
         self._lease.renew(sent_at_s)
 
     async def _register_again(self) -> float:
-        """When the registration was sent, by the lease's clock."""
+        """Returns when the registration was sent, by the lease's clock."""
         sent_at_s = self._lease.now()
         await self._register()
         return sent_at_s

@@ -14,11 +14,11 @@ END_OF_RUN: Final = b'{"ended"'
 """The prefix of the line in which a process reports how its operation ended."""
 
 CHANNEL_LOST: Final = 76
-"""Exit status of a process that could not say how its operation ended, since that has closed the way to say it."""
+"""Exit status of a process that could not report how its operation ended, since the operation closed the channel."""
 
 
 class Job(Struct, frozen=True):
-    """The operation to run, and its deadline: `until_s` is of the machine's monotonic clock."""
+    """The operation to run, and its deadline: `until_s` is by the machine's monotonic clock."""
 
     module: str
     attribute: str
@@ -30,7 +30,7 @@ class Job(Struct, frozen=True):
     path: list[str]
     """`sys.path` of the worker, so that the same modules can be imported here."""
     scratch: str
-    """A folder that is made for this attempt, and removed after it."""
+    """A folder that is created for this attempt, and removed after it."""
     until_s: float
     fetching: FetchSettings
     isolation: IsolationSettings
@@ -45,7 +45,7 @@ class Command(Struct, omit_defaults=True):
 
 
 class Message(Struct, omit_defaults=True):
-    """To the worker. Progress and the end are the operation's own words, the rest is its guardian's."""
+    """To the worker. Progress and the end come from the operation itself, the rest from its guardian."""
 
     progress: Raw = Raw()
     ended: Ended | None = None

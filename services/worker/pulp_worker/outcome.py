@@ -16,7 +16,7 @@ from pulp_worker.errors import OperationError, TaskCancelled
 from pulp_worker.sdk import holds_nul
 from pulp_worker.wording import described, text_of, traceback_of, type_name
 
-# Six bytes a character at the worst: so that the event stays under the log's limit whatever the texts hold.
+# A character has at most six bytes, so the event stays under the log's limit whatever the texts contain.
 _DESCRIPTION_LIMIT = 20_000
 _TRACEBACK_LIMIT = 60_000
 
@@ -28,7 +28,7 @@ class Ended(Struct, frozen=True):
     result: Raw = NULL
     error: TaskError | None = None
     may_repeat: bool = False
-    """It has failed, and another attempt may end otherwise."""
+    """It has failed, and another attempt may end differently."""
 
 
 def succeeded(result: object) -> Ended:
@@ -38,7 +38,7 @@ def succeeded(result: object) -> Ended:
         return failed(ErrorCode.RESULT_NOT_JSON, text)
     try:
         encoded = encode(result)
-    except Exception as error:  # a type of the operation's own takes part in it
+    except Exception as error:  # encoding may run code of the operation's own types
         return failed(ErrorCode.RESULT_NOT_JSON, f"The result is nothing that JSON can hold: {described(error)}")
     if len(encoded) > MAX_CARRIED_BYTES:
         return failed(
@@ -52,8 +52,8 @@ def succeeded(result: object) -> Ended:
 def raised(error: BaseException) -> Ended:
     """The end of an operation that raised, whatever it raised.
 
-    An `OperationError` is told by its code and description. Any other exception is `operation-failed`, described by its
-    type and text.
+    An `OperationError` is reported by its code and description. Any other exception is `operation-failed`, described
+    by its type and text.
     """
     if isinstance(error, TaskCancelled):
         return Ended(Outcome.CANCELLED)
@@ -66,7 +66,7 @@ def raised(error: BaseException) -> Ended:
 
 
 def failed(code: str, description: str, trace: str | None = None, *, is_final: bool = False) -> Ended:
-    """A failure; texts are cut and cleaned to what an event may hold. `is_final`: another attempt would end alike."""
+    """A failure; texts are cut and cleaned to what an event may hold. `is_final`: another attempt would fail too."""
     error = TaskError(
         code=_clean(code)[:255] or ErrorCode.OPERATION_FAILED.value,
         description=_clean(description)[:_DESCRIPTION_LIMIT],
@@ -81,7 +81,7 @@ def finished(attempt_id: UUID, ended: Ended) -> Finished:
 
 
 def attempt_failed(attempt_id: UUID, ended: Ended, attempts: Attempts, now: datetime) -> AttemptFailed | Finished:
-    """The event's data after which the task waits for its next attempt; its end, if that would come too late."""
+    """The event's data after which the task waits for its next attempt, or its end if that would come too late."""
     at = retry_at(attempts, attempt_id, now)
     if at is None or ended.error is None:
         return finished(attempt_id, ended)
@@ -93,8 +93,8 @@ def finished_for_good(
 ) -> tuple[Finished, ...]:
     """The events' data after which the task has ended, whoever else has ended this attempt meanwhile.
 
-    The first ends the attempt. Somebody else may have done that so that the task is tried again, for its time limit or
-    a lost worker: then the first comes too late, and the second ends the task while it waits. The log ignores whichever
+    The first ends the attempt. Somebody else may have ended it so that the task is retried, for its time limit or a
+    lost worker: then the first comes too late, and the second ends the task while it waits. The log ignores whichever
     has nothing to end, and both once another attempt runs. `is_over`: the attempt is known to have been ended.
     """
     word = finished(attempt_id, ended)
@@ -118,7 +118,7 @@ def _told(error: OperationError, trace: str) -> Ended:
 def _attribute(error: OperationError, name: str) -> object:
     try:
         return getattr(error, name, None)
-    except BaseException:  # a property of the operation
+    except BaseException:  # the operation may have made it a property
         return None
 
 

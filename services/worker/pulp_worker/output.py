@@ -8,7 +8,7 @@ from typing import Final
 LINE_LIMIT: Final = 4_000
 """Characters of a line; the rest is cut off."""
 BURST_BYTES: Final = 256 * 1024
-"""How much may be printed in a burst; each line counts `LINE_COST` more."""
+"""How much may be printed in a burst; each line counts as `LINE_COST` more bytes."""
 BYTES_A_SECOND: Final = 8 * 1024
 LINE_COST: Final = 64
 
@@ -58,8 +58,7 @@ class OutputLines:
         self._left = min(float(BURST_BYTES), self._left + (now_s - self._filled_at_s) * BYTES_A_SECOND)
         self._filled_at_s = now_s
         cost = len(text) + LINE_COST
-        # Once lines are dropped, wait until there is room for many: otherwise every second line would report dropped
-        # ones.
+        # Once it drops lines, it waits until there is room for many: otherwise every second line would report drops.
         if self._left < (BURST_BYTES / 8 if self._dropped else cost):
             self._dropped += 1
             limit = f"over {BURST_BYTES // 1024} KiB at once or {BYTES_A_SECOND // 1024} KiB a second"
@@ -74,7 +73,7 @@ class OutputLines:
 
 
 def _visible(text: str) -> str:
-    """Control characters as escapes: a log is read in terminals."""
+    """The text with control characters as escapes, since people read logs in terminals."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

@@ -36,10 +36,10 @@ def holds_personal_data(claim: Claim) -> bool:
 
 
 def opener(connection: Connection, key_file: Path | None) -> Open:
-    """Opens arguments by the keys in Postgres, as they are at that moment: none is kept."""
+    """A function that opens arguments by the present keys in Postgres; it keeps none of them."""
 
     async def open_(claim: Claim) -> Opened:
-        # Here, as it brings a cryptographic library, which a worker without personal data never needs.
+        # Imported here: it loads a cryptographic library, which a worker without personal data never needs.
         from pulp_projections.personal.keys import SubjectKeys
         from pulp_projections.personal.master import MasterKeys
 

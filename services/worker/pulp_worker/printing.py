@@ -1,4 +1,4 @@
-"""Separating what async operations print and log, as they share their streams with the worker."""
+"""Separates what async operations print and log, because they share their streams with the worker."""
 
 import io
 import logging

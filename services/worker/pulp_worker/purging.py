@@ -1,7 +1,7 @@
-"""`purge-tasks`: purges all tasks that match, some at a time. Every worker offers it.
+"""`purge-tasks` purges all tasks that match, page by page. Every worker offers it.
 
 It appends an event for each task and deletes nothing. The fold decides whether a task may be purged, in the order of
-the log. A purge whose worker is lost is retried, and another purge works as well: both find only the remaining tasks.
+the log. A purge whose worker is lost is retried; a new purge works as well, since both find only the remaining tasks.
 Whatever the number of tasks, a statement reads a bounded number of them, and no more than two pages are in memory.
 """
 
@@ -33,7 +33,7 @@ _PIECES: Final = {name: SQL(_SQL[name]) for name in ("part", "matches")}
 MOST_AT_ONCE: Final = 500
 """The size of a page: this many tasks are read at a time, and purged once this many matching ones are found."""
 MOST_COUNTED: Final = 10_000
-"""How many tasks a statement reads that only counts."""
+"""How many tasks a statement that only counts reads at a time."""
 _LOOK_S: Final = 0.05
 _PATIENCE_S: Final = 60.0
 """How long the projection may take to pass a page."""
@@ -42,7 +42,7 @@ _LONG_AGO: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class _Asked(NamedTuple):
-    """Who requested the purge, and what all its events have in common."""
+    """Who requested the purge, and what its events have in common."""
 
     by: str
     correlation_id: str | None
@@ -132,9 +132,9 @@ async def _asked(connection: AsyncConnection, context: Context[PurgeArguments]) 
 async def _parts(
     connection: AsyncConnection, context: Context[PurgeArguments], name: str, values: Mapping[str, Any], most: int
 ) -> AsyncIterator[list[tuple[Any, ...]]]:
-    """What a statement finds in each part of the tasks: its rows behind the two columns that name the part's last task.
+    """The rows that a statement finds in each part of the tasks, without the two columns of the part's last task.
 
-    No part is read before the one before it is dealt with. Raises `TaskCancelled` between two parts.
+    It reads no part until the caller is done with the previous one. Raises `TaskCancelled` between two parts.
     """
     for state in dict.fromkeys(context.arguments.states):
         after, after_id = _LONG_AGO, UUID(int=0)
@@ -161,7 +161,7 @@ async def _count(
 async def _pages(
     connection: AsyncConnection, context: Context[PurgeArguments], values: Mapping[str, Any]
 ) -> AsyncIterator[list[_Found]]:
-    """The tasks that match, page by page: full ones, however far apart the tasks are, but for the last."""
+    """The tasks that match, page by page. All pages but the last are full, however far apart the tasks are."""
     page: list[_Found] = []
     async for rows in _parts(connection, context, "page", values, MOST_AT_ONCE):
         page += [_Found(*row) for row in rows if row[0] is not None]
@@ -180,7 +180,7 @@ def _ends(positions: Sequence[Position]) -> dict[int, int]:
 
 
 async def _projected(connection: AsyncConnection, ends: Mapping[int, int]) -> None:
-    """Wait until the projection has reached all of these, so that it is never behind by more than a page."""
+    """Wait until the projection has reached all of these offsets, so that it is never behind by more than a page."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
             while True:
@@ -197,7 +197,7 @@ async def _projected(connection: AsyncConnection, ends: Mapping[int, int]) -> No
 
 
 async def _applied(connection: AsyncConnection, page: Sequence[_Found], positions: Sequence[Position]) -> int:
-    """How many tasks of the page these events have purged: another purge may have been quicker."""
+    """How many tasks of the page these events have purged; another purge may have been faster."""
     offsets = [position.offset for position in positions]
     values = {"task_ids": [found.task_id for found in page], "offsets": offsets}
     [(applied,)] = await _rows(connection, "applied", values)

@@ -4,8 +4,8 @@ select created_by, correlation_id, accepted_at, failed_attempts from tasks where
 
 -- part --
 -- The next tasks of one state that are not purged, in the order of their acceptance, as the index by state has them. No task was
--- accepted after its end, so the index need not be read beyond that time. An hour of tolerance: after a change of its leader a
--- partition's clock may go back.
+-- accepted after its end, so the index need not be read beyond that time. The hour is a tolerance: a partition's clock may go back
+-- when its leader changes.
 select t.task_id, t.partition, t.accepted_at, t.finished_at, t.created_by
   from tasks t
  where t.state = %(state)s and t.purged_at is null and t.accepted_at < %(before)s::timestamptz + interval '1 hour'
@@ -17,14 +17,14 @@ select t.task_id, t.partition, t.accepted_at, t.finished_at, t.created_by
 t.finished_at < %(before)s and (%(created_by)s::text is null or t.created_by = %(created_by)s)
 
 -- count --
--- The last task of a part, and how many of the part match; no row behind the last part.
+-- The last task of a part, and how many of the part match; no row after the last part.
 with part as materialized ({part})
 select accepted_at, task_id, (select count(*) from part t where {matches})
   from part order by accepted_at desc, task_id desc limit 1;
 
 -- page --
--- In each row the last task of a part, and one that matches; one row without the latter if none matches, and no row behind the last
--- part.
+-- Each row has the last task of a part, and a task that matches. If none matches, one row without the latter; after the last part,
+-- no row.
 with part as materialized ({part}),
 last as (select accepted_at, task_id from part order by accepted_at desc, task_id desc limit 1)
 select l.accepted_at, l.task_id, t.task_id, t.partition
@@ -45,7 +45,7 @@ select accepted_at, task_id,
   from part order by accepted_at desc, task_id desc limit 1;
 
 -- applied --
--- How many of these events had an effect. A purge is the last event that ever affects a task.
+-- How many of these events took effect. A purge is the last event that ever affects a task.
 select count(*)
   from unnest(%(task_ids)s::uuid[], %(offsets)s::bigint[]) as p (task_id, last_offset)
   join tasks t using (task_id, last_offset)

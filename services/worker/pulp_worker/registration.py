@@ -69,18 +69,18 @@ class Registration:
         self._operations: Sequence[Operation] = ()
         self._declared: list[Declaration] = []
         self._outvoted: frozenset[str] = frozenset()
-        """Operations for which another declaration applies, by the last heartbeat."""
+        """Operations for which another declaration applies, as of the last heartbeat."""
         self._told: dict[str, str | None] = {}
         """Operation → digest of the other declaration that was last logged."""
 
     async def register(self, operations: Sequence[Operation]) -> str:
-        """Take the name, and say what this worker can run; the database's timeline. Raises `NameInUse`.
+        """Take the name, and register what this worker can run. Returns the database's timeline. Raises `NameInUse`.
 
         Deletes the rows of workers that have been gone for `forget_s`.
         """
         if (
             operations != self._operations
-        ):  # finding their packages takes long, and many workers may register again at once
+        ):  # finding their packages takes long, and many workers may register at the same time
             self._operations, self._declared = operations, declarations(operations)
         async with self._connection.use() as connection, connection.transaction():
             cursor = await connection.execute(_SQL["register"], self._row())
@@ -102,7 +102,7 @@ class Registration:
         self._previous, self.instance_id = self.instance_id, uuid4()
 
     async def heartbeat(self) -> str | None:
-        """Renew the lease; the database's timeline, or None if this instance is not the registered one any more."""
+        """Renew the lease. Returns the database's timeline, or None if this instance is not registered any more."""
         async with self._connection.use() as connection:
             asked_s = time.time()
             cursor = await connection.execute(_SQL["heartbeat"], self._me(), prepare=True)
@@ -128,7 +128,7 @@ class Registration:
                     await self._declare(connection, declaration, is_start=False)
 
     async def rest(self) -> bool:
-        """This process stops listening now; False if it must not, for the dispatcher counts on it again."""
+        """Record that this process stops listening; False if it must not, because the dispatcher counts on it again."""
         async with self._connection.use() as connection:
             return bool(await (await connection.execute(_SQL["rest"], self._me())).fetchall())
 
@@ -138,7 +138,7 @@ class Registration:
             await connection.execute(_SQL["listen"], self._me())
 
     async def drain(self) -> None:
-        """Assign nothing to this process any more, even if it must register again."""
+        """Have nothing more assigned to this process, even if it must register again."""
         self._is_draining = True
         async with self._connection.use() as connection:
             await connection.execute(_SQL["drain"], self._me())
@@ -181,7 +181,7 @@ class Registration:
     async def _holder(self, connection: AsyncConnection) -> NameHolder:
         cursor = await connection.execute(_SQL["holder"], self._me())
         row = await cursor.fetchone()
-        assert row is not None  # the transaction's insert has just met it
+        assert row is not None  # the insert in this transaction has just run into it
         return NameHolder(*row)
 
     def _me(self) -> dict[str, object]:

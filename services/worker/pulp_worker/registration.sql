@@ -1,6 +1,6 @@
 -- register --
--- A worker's name belongs to one process at a time: another one may take it when the first has stopped, or its lease
--- has run out. The row that this process wrote itself (the answer to it was lost, or its lease ran out) is its own.
+-- A worker's name belongs to one process at a time: another one may take it once the first has stopped, or its lease
+-- has run out. A process may always take a row that it wrote itself (the answer was lost, or its lease ran out).
 insert into workers as w (name, instance_id, host, pid, queues, operations, declarations, concurrency, versions,
                           lease_seconds, draining)
 values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(operations)s, %(declarations)s, %(concurrency)s,
@@ -54,7 +54,7 @@ returning timeline(), array(select o.name from operations o where w.declarations
           w.resting, w.listening;
 
 -- rest --
--- This process stops listening, unless the dispatcher has woken it meanwhile: then no row.
+-- This process stops listening; returns no row if the dispatcher has woken it meanwhile.
 update workers set listening = false
  where name = %(name)s and instance_id = %(instance_id)s and resting
 returning name;

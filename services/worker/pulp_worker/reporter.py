@@ -1,4 +1,4 @@
-"""Progress of one attempt: the newest wins, a few times a second, and the last one is always sent."""
+"""Sends the progress of one attempt: the newest a few times a second, and always the last."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,8 +24,8 @@ class Reporter:
         self._sleep = sleep
         self._loop = asyncio.get_running_loop()
         self._variables = copy_context()
-        """The context variables of the attempt: what is sent for an operation does not belong to the operation, and
-        outlives it."""
+        """The context variables of the attempt: sending for an operation does not belong to the operation, and
+        may outlive it."""
         self._newest: bytes | None = None
         self._sequence = 0
         self._reported = asyncio.Event()

@@ -8,7 +8,7 @@ from typing import Any
 
 async def complete(value: Any) -> Any:
     """The value; an awaitable is awaited until the result is not one."""
-    while value is not None and inspect.isawaitable(value):  # most return nothing
+    while value is not None and inspect.isawaitable(value):  # most functions return nothing
         value = await value
     return value
 

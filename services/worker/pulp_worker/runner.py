@@ -24,13 +24,13 @@ from pulp_worker.returning import returned
 from pulp_worker.sdk import Context, Operation
 
 _LEAST_DESCRIPTOR: Final = 64
-"""Above the numbers that a program usually gets, and may close or replace."""
+"""Above the numbers of descriptors that a program usually gets, and may close or replace."""
 _SET_BY_PYTHON: Final = {signal.SIGPIPE, signal.SIGXFSZ}
 _CHATTY: Final = ("httpx", "asyncio")
 
 
 class Channel:
-    """The way to the guardian. Processes that are forked from this one lose it, programs do not inherit it."""
+    """The way to the guardian. Processes that are forked from this one lose it, and programs do not inherit it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LEAST_DESCRIPTOR)
@@ -43,7 +43,7 @@ class Channel:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this is the process that the channel was made in."""
+        """Whether this is the process that created the channel."""
         return os.getpid() == self._pid
 
     def send(self, message: Message) -> None:
@@ -102,7 +102,7 @@ def run(job: Job, descriptor: int, output: int) -> Never:
     )
     try:
         ended = _run(job, context)
-    except BaseException as error:  # also SystemExit ends the task, not the worker
+    except BaseException as error:  # SystemExit, too, ends the task, not the worker
         if not channel.is_ours:
             leave_forked(error)
         ended = raised(error)
@@ -131,12 +131,12 @@ def _arrange(job: Job, output: int) -> None:
         os.dup2(output, public)
     os.close(output)
     for signum in signal.valid_signals() - _SET_BY_PYTHON:
-        if signal.getsignal(signum) is signal.SIG_IGN:  # by the program that started the worker, such as `nohup`
+        if signal.getsignal(signum) is signal.SIG_IGN:  # set by the program that started the worker, such as `nohup`
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(job.scratch)
     os.environ["TMPDIR"] = job.scratch
-    tempfile.tempdir = None  # it may have been looked up before
+    tempfile.tempdir = None  # its old value may be cached
     sys.path[:] = [*job.path, *(folder for folder in sys.path if folder not in job.path)]
     sys.argv[:] = [job.attribute]
     sys.stdout, sys.stderr = _lines_to(1), _lines_to(2)

@@ -1,4 +1,4 @@
-"""Running an operation: an async function on the loop, a plain one in processes of its own."""
+"""Runs an operation: an async function on the loop, a plain one in its own processes."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +17,7 @@ class Run(Protocol):
     """One run of an operation."""
 
     async def wait(self) -> Ended:
-        """Its outcome, once no process of it is left; never raises for anything that the operation does."""
+        """Its outcome, once none of its processes is left; never raises, whatever the operation does."""
         ...
 
     def cancel(self) -> None:
@@ -25,7 +25,7 @@ class Run(Protocol):
         ...
 
     def kill(self) -> None:
-        """Stop it, asked or not."""
+        """Kill it, whether or not it was asked to stop."""
         ...
 
     def extend(self) -> None:
@@ -42,9 +42,9 @@ def start(
     *,
     traceparent: str | None = None,
 ) -> Run:
-    """Start the claimed task's operation. `on_stuck` is called if part of it goes on although it was stopped.
+    """Start the claimed task's operation. `on_stuck` is called if part of it keeps running although it was stopped.
 
-    `traceparent` is the context that it runs in; an async operation is called within it, and needs no telling.
+    `traceparent` is the context that it runs in; an async operation is called within it, and does not need it.
     """
 
     def begin(claim: Claim) -> Run:

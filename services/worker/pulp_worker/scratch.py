@@ -8,10 +8,10 @@ from uuid import UUID
 
 
 def folder_of(attempt_id: UUID) -> str:
-    """Where it is: below TMPDIR."""
+    """Its path, below TMPDIR."""
     try:
         parent = tempfile.gettempdir()
-    except FileNotFoundError:  # none is writable: creating the folder says why
+    except FileNotFoundError:  # no folder is writable: creating this one will say why
         parent = os.environ.get("TMPDIR", "/tmp")
     return os.path.abspath(os.path.join(parent, f"pulp-{attempt_id}"))
 
@@ -22,7 +22,7 @@ def make(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove it with all that is in it, also what its owner may not read; no error if it is gone."""
+    """Remove it and all its contents, even those that its owner may not read; no error if it is gone."""
     shutil.rmtree(folder, ignore_errors=True)
     if not os.path.isdir(folder):
         return

@@ -95,7 +95,7 @@ class Context(Generic[A]):
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def report(self, progress: Mapping[str, Any]) -> None:
-        """Tell how far the task is: a JSON object that replaces the one before. Cheap; only the newest is kept.
+        """Report how far the task is: a JSON object that replaces the previous one. Cheap; only the newest is kept.
 
         Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept: NaN and infinity
         among others. `RuntimeError` in a process that was forked from the operation's own.
@@ -117,7 +117,7 @@ class Context(Generic[A]):
         worker's credentials (PULP_FEED_CREDENTIALS), which is sent only to its own URLs. Raises `OperationError`
         (`unknown-credential`, `bad-credential`), and `FetchRefused` without `verify_tls`.
         """
-        # Here, as it brings httpx: 8 MiB of every worker, also of one whose operations fetch nothing.
+        # Imported here: httpx would take 8 MiB in every worker, even if its operations fetch nothing.
         from pulp_worker.fetching import credentials
         from pulp_worker.fetching.fetcher import Fetcher
 
@@ -186,7 +186,7 @@ class Operation:
     tags: tuple[str, ...] | None
     function: Callable[[Context[Any]], Any]
     arguments: type[Any] | None = None
-    """What its arguments are declared as; without it they are a mapping, and anything is taken."""
+    """The declared type of its arguments; without it they are a mapping, and any are accepted."""
     schema: Mapping[str, Any] | None = field(default=None, compare=False)
     """The JSON Schema of `arguments`."""
     requires: str | None = None
@@ -194,7 +194,7 @@ class Operation:
     retry: Retry | None = None
     """The retries of a submission that does not set them itself."""
     deadline_s: int | None = None
-    """The same of the time that all attempts may take together."""
+    """The time that all attempts may take together, for a submission that does not set it itself."""
 
     def call(self, context: Context[Any]) -> Any:
         """Call the function with the decoded arguments. Raises `BadArguments`, and whatever the function raises."""

@@ -1,4 +1,4 @@
-"""Running an operation in a test: no Kafka, no Postgres, no worker.
+"""Runs an operation in a test, without Kafka, Postgres or a worker.
 
 outcome = await run_operation(mirror, {"repo_id": "demo"}, storage=tmp_path)
 assert outcome.state == "successful"
@@ -48,7 +48,7 @@ async def run_operation(
     """Run the operation to its end. It is asked to stop at the first progress for which `cancel_when` is true.
 
     A plain function runs in a thread, not in a process of its own. Unless `fetching` says otherwise, it may fetch from
-    a server on this machine, as tests need.
+    a server on this machine, as tests need to.
     """
     progress: list[Any] = []
 

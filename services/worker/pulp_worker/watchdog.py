@@ -23,7 +23,7 @@ class Watchdog:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Watch from now on, if it does not yet. An idle worker needs no watchdog, and so no process more."""
+        """Start watching, if it does not watch yet. An idle worker needs no watchdog, so it has no process for one."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", watchdog_script.__file__, str(self._told), *_SIGNALS, last_line()],
@@ -40,7 +40,7 @@ class Watchdog:
 
     def close(self) -> None:
         """Stop watching."""
-        told, self._told = self._told, -1  # the guard's thread may still write, and the number go to another file
+        told, self._told = self._told, -1  # the guard's thread may still write, and another file may get the number
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()

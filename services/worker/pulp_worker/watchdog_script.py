@@ -1,7 +1,7 @@
 """The watchdog of a worker: a separate process, which ends the worker if the worker cannot do so itself.
 
 An async operation may keep the interpreter to itself (code in C that never releases it): then no thread of the worker
-runs, and nothing notices that the lease has run out. A timer signal would do, but signals belong to the operations.
+runs, and nothing notices that the lease has run out. A timer signal could, but signals belong to the operations.
 
 It is run as a script, `python -I -S watchdog_script.py FILE ABORT KILL LINE`, with the numbers of a descriptor and of
 signals, and the line for the log, in which `EPOCH` stands for the time. In the file the worker stores when its lease
@@ -19,7 +19,7 @@ import sys
 import time
 
 SLACK_S = 1.5
-"""After the lease: later than the guard thread, which can say more, and before anybody takes the resources."""
+"""How long after the lease: later than the guard thread, which can report more, but before others get the resources."""
 _ABORT_S = 0.5
 EPOCH = "1970-01-01T00:00:00.000Z"
 """The placeholder for the time in the worker's line."""
@@ -53,7 +53,7 @@ def _end(worker: int, abort: int, kill: int, line: str) -> None:
     sys.stderr.write(line.replace(EPOCH, at) + "\n")
     sys.stderr.flush()
     try:
-        os.kill(worker, abort)  # makes it print where it is, which needs no interpreter
+        os.kill(worker, abort)  # makes it print where it is, for which it needs no interpreter
         select.select([0], [], [], _ABORT_S)  # readable when it is gone
         os.kill(worker, kill)
     except ProcessLookupError:
@@ -61,7 +61,7 @@ def _end(worker: int, abort: int, kill: int, line: str) -> None:
 
 
 def _is_stopped(worker: int) -> bool:
-    """Whether the process as a whole is held by a signal or a debugger: it does nothing, and sees to itself later."""
+    """Whether a signal or a debugger has stopped the whole process: it does nothing, and checks its lease later."""
     try:
         with open(f"/proc/{worker}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")

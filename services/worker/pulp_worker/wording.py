@@ -22,7 +22,7 @@ def described(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException, *, chain: bool = True) -> str:
-    """The traceback, with causes and notes unless `chain` is false; what of it can be formatted.
+    """The traceback, with causes and notes unless `chain` is false, as far as it can be formatted.
 
     It begins with the operation's own code: the worker's frames around it, and between its frames, are left out.
     """
@@ -31,7 +31,7 @@ def traceback_of(error: BaseException, *, chain: bool = True) -> str:
         summary = traceback.TracebackException.from_exception(error)
         _leave_worker_out(summary)
         trace = "".join(summary.format(chain=chain and not is_long))
-    except BaseException:  # a class of the operation took part in it
+    except BaseException:  # formatting runs code of the operation's classes
         trace = _frames_of(error) + described(error) + "\n"
     return f"(more than {_MOST_CAUSES} causes are left out)\n{trace}" if is_long else trace
 
@@ -41,16 +41,16 @@ def type_name(error: BaseException) -> str:
     kind = type(error)
     try:
         module, name = str(kind.__module__), str(kind.__qualname__)
-    except BaseException:  # a metaclass of the operation
+    except BaseException:  # the operation may have a metaclass
         return "an exception whose class has no name"
     return name if module in ("builtins", "__main__") else f"{module}.{name}"
 
 
 def text_of(value: object) -> str | None:
-    """`str(value)`, cut at 100,000 characters; None if that cannot be made."""
+    """`str(value)`, cut at 100,000 characters; None if that fails."""
     try:
         return str(value)[:_TEXT_LIMIT]
-    except BaseException:  # __str__ raises, or gives no text
+    except BaseException:  # __str__ raises, or returns something else
         return None
 
 
@@ -72,14 +72,14 @@ def _leave_worker_out(summary: traceback.TracebackException) -> None:
 def _frames_of(error: BaseException) -> str:
     try:
         return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
-    except BaseException:  # the file of a frame cannot be read, for one
+    except BaseException:  # for example, the file of a frame cannot be read
         return ""
 
 
 def _is_long(error: BaseException) -> bool:
     links = 0
     cause: BaseException | None = error
-    while cause is not None and links <= _MOST_CAUSES:  # a chain may also be a ring
+    while cause is not None and links <= _MOST_CAUSES:  # a chain may be a ring
         links += 1
         cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
     return links > _MOST_CAUSES

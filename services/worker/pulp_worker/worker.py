@@ -40,12 +40,12 @@ _SPACING_S: Final = 0.05
 """The time between two looks at all claims, including those that wait for nothing; it limits how late a cancel is
 noticed."""
 _SPACING_EACH_S: Final = 0.001
-"""The same for each claim, if there are few: then a look costs little."""
+"""The same per claim, if there are few: then a look costs little."""
 _log = logging.getLogger("pulp.worker")
 
 
 class Worker:
-    """All its tasks share one lease, one log, and two connections to Postgres: one hears and looks, one writes."""
+    """All its tasks share one lease, one log, and two connections to Postgres: one listens and looks, one writes."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Worker:
     ) -> None:
         """`last_word` appends an event from a thread while the loop is blocked.
 
-        `pulse` is told when the lease ends: after each renewal, and from a thread while it has run out.
+        `pulse` gets the end of the lease: after each renewal, and from a thread once it has run out.
         `on_begin` is called before each operation on the loop.
         """
         self._settings = settings
@@ -116,9 +116,9 @@ class Worker:
         )
         self._has_stuck = asyncio.Event()
         self.is_replaced = False
-        """Another process must take this one's place: a stopped operation goes on."""
+        """Another process must take this one's place: an operation keeps running although it was stopped."""
         self.is_left_operating = False
-        """An operation goes on even after `run` has returned: the process must be ended, or replaced, at once."""
+        """An operation keeps running even after `run` has returned: the process must end, or be replaced, now."""
 
     @property
     def postgres_clock(self) -> ServerClock:
@@ -137,8 +137,8 @@ class Worker:
     async def start(self) -> None:
         """Register; nothing is assigned to the worker before. Raises `NameInUse` if the name's holder is alive.
 
-        A holder that was killed is waited for until its lease has run out. While the database takes no writes it waits
-        for the startup timeout, and raises `DependencyAway` then.
+        It waits for a holder that was killed until that holder's lease has run out. If the database takes no writes for
+        the startup timeout, it raises `DependencyAway`.
         """
         try:
             await self._membership.take_name()
@@ -206,7 +206,7 @@ class Worker:
             _log.warning("could not unregister; the lease runs out by itself: %s", reason_of(error))
 
     def _begin_to_drain(self) -> None:
-        """Begin nothing any more, and leave nothing to the dispatcher that has ended."""
+        """Begin nothing more, and leave nothing that has ended to the dispatcher."""
         self._draining.set()
         self._holds.withdraw()
         self._closing.is_hurried = True
@@ -223,16 +223,16 @@ class Worker:
         await asyncio.Event().wait()
 
     def _note_stuck(self, attempt: Attempt) -> None:
-        """An operation goes on although it was stopped: this process has lost its slot."""
+        """An operation keeps running although it was stopped: this process has lost its slot."""
         tell_stuck(attempt, running=len(self._holds.attempts))
         self._begin_to_drain()
         self._has_stuck.set()
 
     async def _until_replaceable(self) -> None:
-        """Returns when operations run that cannot be stopped, and no others.
+        """Returns when only operations that cannot be stopped still run.
 
-        Those of attempts that were ended so that their tasks are tried again are given up at once: the next attempt
-        would take the next worker's process.
+        It immediately gives up those of attempts that were ended so that their tasks are retried: otherwise the next
+        attempt would cost the next worker its process.
         """
         await self._has_stuck.wait()
         while not all(attempt.is_stuck for attempt in self._holds.attempts):  # any of them may end
@@ -240,7 +240,7 @@ class Worker:
             await asyncio.sleep(_LOOK_S)
 
     async def _give_up(self) -> None:
-        """As long as the lease lasts: after that the tasks belong to a lost worker."""
+        """Give up all attempts, as long as the lease lasts: after that, the tasks belong to a lost worker."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.lease_s):
                 while not await give_up(self._holds.attempts, self._log):  # noqa: ASYNC110  # the log may come back
@@ -259,7 +259,7 @@ class Worker:
                 await self._holds.until_empty()
 
     async def _let_end(self, limit_s: float, hastening: asyncio.Event) -> None:
-        """Returns when no attempt is left, after the time, or when it is cut short."""
+        """Returns when no attempt is left, after the time, or when that is cut short."""
         hasten = asyncio.create_task(hastening.wait())
         ended = asyncio.create_task(self._holds.until_empty())
         await asyncio.wait([hasten, ended], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -273,7 +273,7 @@ class Worker:
         )
 
     async def _follow(self) -> None:
-        """Look whenever there may be news: new assignments, starts that took effect, tasks that others have ended."""
+        """Look whenever there may be news: assignments, starts that took effect, tasks that others have ended."""
 
         async def follow() -> None:
             loop, whole_at_s, is_behind = asyncio.get_running_loop(), 0.0, False
@@ -295,7 +295,7 @@ class Worker:
 
         async def warn(error: Exception, _: float) -> None:
             _log.warning("cannot see what is assigned, nor how tasks are: %s", reason_of(error))
-            if self._registration.is_blind:  # since the last try: nothing should wait for what may take long
+            if self._registration.is_blind:  # since the last try, so assigned tasks should not wait for this worker
                 with contextlib.suppress(psycopg.Error):
                     await self._claims.release_others(self._registration.instance_id, self._holds.claims)
             self._registration.is_blind = True
@@ -308,6 +308,7 @@ class Worker:
         self._registration.is_blind = False
         self._closing.positions = look.positions
         self._holds.see(look)
-        # A server that took over may bring back claims that were given up: they are released when ours are put back.
+        # A server that took over may bring back claims that were given up: they are released when this worker puts back
+        # its own.
         if look.timeline == self._membership.timeline:
             self._holds.take(look.assigned)

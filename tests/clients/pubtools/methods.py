@@ -1,4 +1,4 @@
-"""Calls methods of pubtools-pulplib, as it was released, and prints what they return.
+"""Calls methods of the released pubtools-pulplib, and prints what they return.
 
 Run by the Python of the environment that holds the library: URL NAME PASSWORD METHOD JSON.
 """
@@ -12,7 +12,7 @@ pulplib: Any = import_module("pubtools.pulplib")  # of an environment that the t
 
 
 def repository(client: Any, repo_id: str) -> dict[str, Any]:
-    """What the client makes of a repository."""
+    """A repository, as the client understood it."""
     found = client.get_repository(repo_id).result()
     return {
         "id": found.id,
@@ -29,13 +29,13 @@ def repositories(client: Any, pattern: str) -> list[str]:
 
 
 def sync(client: Any, repo_id: str, feed: str) -> list[dict[str, Any]]:
-    """Sync, and wait as the client does."""
+    """Sync, and wait, as the client does."""
     options = pulplib.YumSyncOptions(feed=feed, ssl_validation=False)
     return shown(client.get_repository(repo_id).sync(options).result())
 
 
 def publish(client: Any, repo_id: str, force: bool) -> list[dict[str, Any]]:
-    """Publish, and wait as the client does."""
+    """Publish, and wait, as the client does."""
     options = pulplib.PublishOptions(force=True) if force else pulplib.PublishOptions()
     return shown(client.get_repository(repo_id).publish(options).result())
 
@@ -46,7 +46,7 @@ def delete(client: Any, repo_id: str) -> list[dict[str, Any]]:
 
 
 def tasks(client: Any, tag: str) -> list[dict[str, Any]]:
-    """The tasks with a tag that have succeeded, or failed."""
+    """The tasks with a tag that have succeeded or failed."""
     ended = pulplib.Criteria.or_(
         pulplib.Criteria.with_field("state", "finished"),
         pulplib.Criteria.with_field("state", pulplib.Matcher.in_(["error", "canceled"])),

@@ -1,6 +1,6 @@
 """The released pubtools-pulplib, a client of Pulp 2.21, against a whole stack.
 
-It waits for the `spawned_tasks` of each 202 by searching for them, and validates each task by a schema of its own.
+It waits for the `spawned_tasks` of each 202 by searching for them, and validates each task with its own schema.
 """
 
 import json
@@ -25,7 +25,7 @@ TASK = {"completed": True, "succeeded": True, "error": None, "details": None}
 
 
 class PubTools:
-    """The client, and the stack that it talks to."""
+    """The client, and the stack that it uses."""
 
     def __init__(self, python: Path, stack: Stack, home: Path) -> None:
         self.python, self.stack, self.home = python, stack, home
@@ -53,7 +53,7 @@ class PubTools:
         return found
 
     def create(self, repo_id: str, **body: Any) -> None:
-        """Create a repository, which this client cannot."""
+        """Create a repository, which this client cannot do."""
         url = f"{self.stack.url}/pulp/api/v2/repositories/"
         answer = httpx.post(url, json={"id": repo_id, **body}, auth=(self.name, self.password), trust_env=False)
         assert answer.status_code == 201, answer.text

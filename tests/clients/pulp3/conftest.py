@@ -1,4 +1,4 @@
-"""A whole stack for the clients of Pulp 3, with tasks in every state to look at."""
+"""A whole stack for the clients of Pulp 3, with tasks in every state."""
 
 import re
 import time
@@ -19,7 +19,7 @@ ENDED = ("completed", "failed", "canceled")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A stack, and a client of the test's own."""
+    """A stack, and the test's own client."""
 
     url: str
     name: str
@@ -35,7 +35,7 @@ class Server:
         return str(answer.json()["task"])
 
     def read(self, href: str) -> dict[str, Any]:
-        """What the server answers."""
+        """The server's answer."""
         answer = self.http.get(href)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""Calls methods of pulp-glue, as it was released, and prints what they return.
+"""Calls methods of the released pulp-glue, and prints what they return.
 
 Run by the Python of the environment that holds the library: URL NAME PASSWORD SECONDS METHOD JSON. SECONDS limits each
 wait; 0 waits for nothing, as `background_tasks` does.
@@ -24,12 +24,12 @@ ENTITIES = {
 
 
 def listed(server: Any, kind: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entities of a kind that meet the parameters."""
+    """The entities of a kind that match the parameters."""
     return list(ENTITIES[kind](server).list(limit=10, offset=0, parameters=parameters))
 
 
 def every_page(server: Any, kind: str) -> int:
-    """How many entities there are, by reading all pages."""
+    """How many entities there are, from reading all pages."""
     return len(ENTITIES[kind](server).list(limit=sys.maxsize, offset=0, parameters={}))
 
 

@@ -1,4 +1,4 @@
-"""Calls one method of pulpcore-client, as it was released, and prints what it returns.
+"""Calls one method of the released pulpcore-client, and prints what it returns.
 
 Run by the Python of the environment that holds the library: URL NAME PASSWORD API METHOD JSON.
 """
@@ -12,7 +12,7 @@ pulpcore: Any = import_module("pulpcore.client.pulpcore")  # of an environment t
 
 
 def fields_of(found: Any) -> Any:
-    """All fields of an answer; the newest release leaves those that are only read out of `to_dict`."""
+    """All fields of an answer; the newest release omits read-only ones from `to_dict`."""
     if hasattr(found, "model_dump"):
         return found.model_dump(mode="json")
     return found.to_dict() if hasattr(found, "to_dict") else found

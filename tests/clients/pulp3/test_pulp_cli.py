@@ -20,7 +20,7 @@ RELEASES = ("0.41.1", "0.29.5")
 
 
 class PulpCli:
-    """The command, with a home of its own."""
+    """The command, with its own home."""
 
     def __init__(self, program: Path, server: Server, home: Path) -> None:
         self.program, self.server, self.home = program, server, home
@@ -123,7 +123,7 @@ def test_a_task_is_shown_by_href_and_by_id(pulp: PulpCli, tasks: Tasks) -> None:
     said = pulp.refusal("task", "cancel", "--href", tasks.completed)
     assert (
         "cannot be canceled" in said or "has already ended" in said
-    )  # by the client; by the server, which 0.29.5 asks
+    )  # refused by the client; by the server, to which 0.29.5 sends it
 
 
 def test_the_profile_artifacts_of_a_task(pulp: PulpCli, tasks: Tasks) -> None:

@@ -1,6 +1,6 @@
 """The released pulp-glue, which pulp-cli and squeezer are built on, against a whole stack: its contexts for tasks.
 
-Waits, time limits and the background are its own: it asks for a task again and again until it is in an end state.
+Waits, time limits and the background are its own: it polls a task until it is in a final state.
 """
 
 import json
@@ -21,7 +21,7 @@ CALLS = Path(__file__).with_name("glue.py")
 
 
 class PulpGlue:
-    """The library, in an environment of its own."""
+    """The library, in its own environment."""
 
     def __init__(self, python: Path, server: Server, home: Path) -> None:
         self.python, self.server, self.home = python, server, home

@@ -1,6 +1,6 @@
 """The released pulpcore-client, the newest and one of two years ago, against a whole stack: its methods for tasks.
 
-It demands fields and types of each answer, and maps each status to an error of its own.
+It requires fields and types in each answer, and maps each status to its own error.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The collection pulp.squeezer, run by ansible-core as a playbook would, against a whole stack.
 
 The collection is in Ansible Galaxy and in no other registry; the package `ansible`, which bundles collections, does not
-hold it. On a machine that does not reach Galaxy: `./dev test tests/clients --collections FOLDER`.
+hold it. On a machine that cannot reach Galaxy: `./dev test tests/clients --collections FOLDER`.
 """
 
 import json
@@ -56,7 +56,7 @@ class Squeezer:
         return said.rsplit(" ", 1)[-1], json.loads(shown)
 
     def __call__(self, module: str, *options: str, is_changed: bool = False, **arguments: object) -> dict[str, Any]:
-        """What a module returns that succeeds."""
+        """The result of a module that succeeds."""
         state, shown = self.run(module, *options, **arguments)
         assert state == ("CHANGED" if is_changed else "SUCCESS"), shown
         return shown

@@ -13,7 +13,7 @@ class Reply(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One thing that is not the same."""
+    """One difference."""
 
     what: str
     """`status`, `body` of an error, `count`, `tasks` of the page, `order` of these tasks, `next`, `previous`, or the
@@ -23,7 +23,7 @@ class Difference(NamedTuple):
 
 
 def differences(ours: Reply, theirs: Reply) -> list[Difference]:
-    """All of them; of each field the first task where it differs. All tasks show their `pulp_href`."""
+    """All differences; for each field, the first task where it differs. All tasks show their `pulp_href`."""
     if ours.status != theirs.status:
         return [Difference("status", ours, theirs)]
     if ours.status != 200:

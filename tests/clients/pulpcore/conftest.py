@@ -1,4 +1,4 @@
-"""A real pulpcore, of two releases, with a database of its own on the Postgres of the tests."""
+"""A real pulpcore, in two releases, each with its own database on the tests' Postgres."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ class Pulpcore:
     """What it writes to standard error."""
 
     def order(self, **order: Any) -> Any:
-        """What it answers to a line."""
+        """Its answer to a line."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()

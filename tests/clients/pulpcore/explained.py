@@ -1,6 +1,6 @@
 """Why answers of pulpcore and of this service differ: each explanation has a row in docs/reference/pulpcore-differences.md.
 
-An explanation says precisely when it holds, so that another difference is not taken for it. Pure.
+An explanation says precisely when it holds, so that it does not hide another difference. Pure.
 """
 
 import re
@@ -14,7 +14,7 @@ from tests.support.lists.world import ListedTask, World
 
 
 class Compared(NamedTuple):
-    """A difference, and all that is known about it."""
+    """A difference, with everything that is known about it."""
 
     tasks: World
     request: Request
@@ -33,17 +33,17 @@ class Compared(NamedTuple):
 
     @property
     def names(self) -> set[str]:
-        """All parameters, also those of the expression."""
+        """All parameters, including those of the expression."""
         return {name for name, _value in self.request.query} | {term.name for term in terms(self.request.expression)}
 
     @property
     def order(self) -> list[str]:
-        """The fields of the order."""
+        """The fields that the list is ordered by."""
         return [item.strip() for item in (self.request.last("ordering") or "").split(",") if item.strip()]
 
 
 def explanation(tasks: World, request: Request, difference: Difference, release: str) -> str | None:
-    """The name of what explains it; None if nothing does."""
+    """The name of its explanation; None if it has none."""
     compared = Compared(tasks, request, difference, release)
     return next((name for name, holds in EXPLANATIONS.items() if holds(compared)), None)
 
@@ -72,7 +72,7 @@ def _refused(compared: Compared) -> list[str]:
 
 
 def _fails(compared: Compared) -> bool:
-    """Pulpcore fails at an expression together with another filter, or an order of it."""
+    """Pulpcore fails at an expression that comes with another filter or an order."""
     return (
         compared.difference.what == "status"
         and compared.theirs.status == 500
@@ -88,7 +88,7 @@ def _same_time(compared: Compared) -> bool:
 
 
 def _equal_keys(compared: Compared) -> bool:
-    """Tasks that are equal in the whole order, which pulpcore gives in any order."""
+    """Tasks that are equal in every ordering field, which pulpcore returns in any order."""
     if compared.difference.what not in ("order", "tasks"):
         return False
     known = {shape(compared.tasks, task)["pulp_href"]: task for task in compared.tasks.tasks}
@@ -104,7 +104,7 @@ def _keys(task: ListedTask, order: list[str]) -> list[Any]:
 
 
 def _json_order(compared: Compared) -> bool:
-    """Errors and results are in the order of jsonb in pulpcore, and of their text here."""
+    """Pulpcore orders errors and results as jsonb, this service by their text."""
     names = {item.removeprefix("-") for item in compared.order}
     return compared.difference.what in ("order", "tasks") and bool(names & {"error", "result"})
 
@@ -117,7 +117,7 @@ def _largest_page(compared: Compared) -> bool:
 
 
 def _repeated(compared: Compared) -> bool:
-    """If a list parameter is repeated, the last one counts in pulpcore; here they are joined."""
+    """If a list parameter is repeated, pulpcore uses the last one; this service joins them."""
     names = [name for name, _value in compared.request.query]
     is_repeated = any(names.count(name) > 1 and (name.endswith("__in") or name == "ordering") for name in names)
     return is_repeated and compared.difference.what in ("status", "body", "count", "tasks", "order", "next")
@@ -142,7 +142,7 @@ NEWER: Final[Mapping[str, frozenset[str]]] = {
 
 
 def _blanks(compared: Compared) -> bool:
-    """Pulpcore takes the blank behind a comma for a part of the next resource's name."""
+    """Pulpcore treats the blank after a comma as part of the next resource's name."""
     filters = [*compared.request.query, *((term.name, term.value) for term in terms(compared.request.expression))]
     return compared.difference.what in ("count", "tasks", "next", "previous") and any(
         name.endswith("_resources__in") and ", " in value for name, value in filters

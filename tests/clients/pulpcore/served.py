@@ -1,7 +1,8 @@
 """Answers requests as the installed pulpcore does. Run by the Python of its environment, which the tests do not share.
 
-Each line of its input is a JSON object, each line of its output the answer: `{"tasks": […], "groups": […]}` makes rows,
-`{"get": PATH}` asks its application as an administrator. The settings come from the environment, as pulpcore reads them.
+Each line of its input is a JSON object, each line of its output the answer: `{"tasks": […], "groups": […]}` creates
+rows, `{"get": PATH}` requests PATH from its application as an administrator. The settings come from the environment, as
+pulpcore reads them.
 """
 
 import json
@@ -33,7 +34,7 @@ class Pulpcore:
         for group in groups:
             group_model.objects.create(pulp_id=group, description="", all_tasks_dispatched=True)
         with connection.cursor() as cursor:
-            # Its triggers keep everybody from choosing the time of a task's creation.
+            # Its triggers prevent anybody from choosing the time of a task's creation.
             cursor.execute("alter table core_task disable trigger user")
         for task in tasks:
             times = {name: _time(task.pop(name)) for name in ("pulp_created", "pulp_last_updated")}

@@ -1,6 +1,6 @@
-"""A real pulpcore and this service are asked the same, about the same tasks: each difference has an explanation.
+"""A real pulpcore and this service get the same requests, about the same tasks: each difference has an explanation.
 
-`--list-requests 2500` asks the whole number; `--list-seed` repeats a run, whose seed is printed.
+`--list-requests 2500` makes the full number of requests; `--list-seed` repeats a run, whose seed is printed.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ async def test_a_list_of_tasks_differs_from_pulpcores_as_explained(
 
 
 def rows(tasks: World) -> dict[str, Any]:
-    """The rows that pulpcore has of the same tasks. It has none of a task that was purged."""
+    """The rows that pulpcore has for the same tasks. It has none for a purged task."""
     made = []
     for task in tasks.shown:
         shown = shape(tasks, task)

@@ -2,7 +2,7 @@
 
 It provides ids of existing objects, so that not every path ends in 404; links from an answer to the calls on the
 objects it names; and the reported failures that are not faults, each with its reason. Everything else that it reports
-is a fault of the server.
+is a fault in the server.
 """
 
 import json
@@ -148,7 +148,7 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.hook  # type: ignore[untyped-decorator]  # of a package that is not installed where types are checked
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> Any:
-    """The id of something that there is, in place of one by chance."""
+    """The id of an existing object, in place of a random one."""
     found = _FOLDER.match(context.operation.path)
     if not path_parameters or found is None or _ID.fullmatch(str(path_parameters.get("pulp_id"))):
         return path_parameters
@@ -159,7 +159,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 
 @schemathesis.hook  # type: ignore[untyped-decorator]  # of a package that is not installed where types are checked
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Each request comes from an address of its own, so that limits on failed logins stop nothing."""
+    """Each request comes from a different address, so that limits on failed logins stop nothing."""
     address = ".".join(str(_ADDRESSES.randrange(1, 255)) for _ in range(3))
     case.headers = {**(case.headers or {}), "X-Forwarded-For": f"10.{address}"}
 
@@ -204,7 +204,7 @@ def _is(pattern: str, complaint: str) -> bool:
 
 
 def _is_lenient(definition: dict[str, Any], message: str, query: dict[str, Any]) -> bool:
-    """Whether all that is wrong with the request are query parameters that Pulp does not refuse either."""
+    """Whether the request's only faults are query parameters that Pulp does not refuse either."""
     found = re.search(r"Invalid component: parameters? (.*?) in query", message)
     names = re.findall(r"`(\w+)`", found[1]) if found else []
     for line in re.findall(r"^\s*- (\w+: .*)$", message, re.MULTILINE):
@@ -224,7 +224,7 @@ def _takes_anything(name: str, schema: dict[str, Any] | None, sent: Any) -> bool
     if schema is None:
         return False
     is_empty = sent in ("", [], [""])  # ignored, as in Pulp
-    is_page = name in ("limit", "offset")  # anything but a number above 0 means the default, as in Pulp
-    is_flag = schema["type"] == "boolean"  # anything but true and false is ignored, as in Pulp
+    is_page = name in ("limit", "offset")  # anything except a number above 0 means the default, as in Pulp
+    is_flag = schema["type"] == "boolean"  # anything except true and false is ignored, as in Pulp
     is_text = schema.get("items", schema) == {"type": "string"}  # whatever it was, it is sent as text
     return is_empty or is_page or is_flag or is_text

@@ -1,7 +1,7 @@
-"""Schemathesis, as it was released, against a whole stack: all its checks, with and without credentials, stateful.
+"""The released Schemathesis against a whole stack: all its checks, with and without credentials, stateful.
 
 It reads the document that the server serves, and judges each answer by it. `hooks.py` tells it which objects exist, and
-which of its findings are not faults. Without options it makes a few requests of each kind, by a seed that the run
+which of its findings are not faults. Without options it makes a few requests of each kind, from a seed that the run
 prints first; more: `./dev test tests/clients/schemathesis --schemathesis-examples 200`.
 """
 
@@ -34,7 +34,7 @@ ENDLESS = "events_stream"
 
 @dataclass(frozen=True, slots=True)
 class Schemathesis:
-    """The command, its target, and how much it does."""
+    """The command, its target, and its number of requests."""
 
     program: Path
     server: Server
@@ -44,7 +44,7 @@ class Schemathesis:
     examples: int
 
     def run(self, document: str, *options: str, auth: str | None) -> str:
-        """What it prints. Fails the test with that if it has found something."""
+        """Its output. Fails the test with that output if it has found something."""
         config = self.folder / "schemathesis.toml"
         config.write_text(f"hooks = {json.dumps(str(HOOKS))}\n")
         login = [] if auth is None else ["--auth", auth]
@@ -73,7 +73,7 @@ class Schemathesis:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A stack of its own, since much is created and removed here; it believes the client's word for its address."""
+    """A stack of its own, since much is created and removed here; it believes the address that the client states."""
     with running_server({"PULP_API_TRUSTED_PROXIES": "127.0.0.1"}) as found:
         yield found
 

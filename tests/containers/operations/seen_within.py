@@ -14,7 +14,7 @@ from pulp_worker import Context, operation
 
 
 def writable(folder: str) -> bool:
-    """Whether a file can be made in it."""
+    """Whether a file can be created in it."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True

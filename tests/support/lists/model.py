@@ -153,7 +153,7 @@ def condition(world: World, name: str, values: list[str]) -> Holds | None:
 
 
 def sorted_by(tasks: list[ListedTask], order: list[str]) -> list[ListedTask]:
-    """In the order of these fields, nulls as the largest value; then the newest first."""
+    """The tasks by these fields, nulls as the largest value; then the newest first."""
 
     def compare(one: ListedTask, other: ListedTask) -> int:
         for item in order:

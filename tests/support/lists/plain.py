@@ -36,7 +36,7 @@ class PlainList:
 
 
 def query(of: PlainList, chance: Random) -> Query:
-    """A request by chance."""
+    """A random request."""
     found = [_filter(of, chance) for _ in range(chance.choice((0, 1, 1, 2)))] if _has_filters(of) else []
     if of.orders and chance.random() < 0.6:
         names = chance.sample(sorted(of.orders), min(len(of.orders), chance.choice((1, 2, 3))))

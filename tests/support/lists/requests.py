@@ -1,4 +1,4 @@
-"""Random requests for Pulp 3's list of tasks: filters, expressions, orders, pages, fields, and now and then a mistake."""
+"""Random requests for Pulp 3's list of tasks: filters, expressions, orders, pages, fields, and sometimes a mistake."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ class Request:
         )
 
     def last(self, name: str) -> str | None:
-        """The value that counts of a parameter; None if it is not there."""
+        """The value of a parameter that counts; None if the parameter is missing."""
         return next((value for key, value in reversed(self.query) if key == name), None)
 
     def all(self, name: str) -> list[str]:

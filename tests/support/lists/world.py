@@ -1,4 +1,4 @@
-"""Some hundred tasks by chance, as events and as what a reader must see of them; the second is not made from the first.
+"""Some hundred random tasks, as events and as what a reader must see of them; the second is not made from the first.
 
 Times, names and results repeat a lot, and much is null, so that filters and orders meet ties and gaps.
 """
@@ -65,7 +65,7 @@ class ListedTask:
 
     @property
     def left(self) -> datetime | None:
-        """When it stopped others no more."""
+        """When it stopped blocking other tasks."""
         return self.finished if self.started else self.cancelled or self.finished
 
 
@@ -79,11 +79,11 @@ class World:
 
     @property
     def shown(self) -> list[ListedTask]:
-        """Those that are not purged."""
+        """The tasks that are not purged."""
         return [task for task in self.tasks if not task.purged]
 
     def parent(self, task: ListedTask) -> UUID | None:
-        """The parent that it is shown with: none that is purged."""
+        """The parent that it is shown with; never a purged one."""
         return task.parent if any(other.task_id == task.parent for other in self.shown) else None
 
     def children(self, parent: ListedTask) -> list[ListedTask]:

@@ -38,7 +38,7 @@ def _sum(path: str) -> str:
 
 
 def treeinfo(*, checksums: bool = True, kernel: str = "images/pxeboot/vmlinuz", more: str = "") -> bytes:
-    """A .treeinfo of the form that productmd writes, which has that of before as well."""
+    """A .treeinfo as productmd writes it, which includes the older form as well."""
     sums = "".join(f"{path} = sha256:{_sum(path)}\n" for path in _TREE) if checksums else ""
     return (
         "[header]\ntype = productmd.treeinfo\nversion = 1.2\n\n"

@@ -14,7 +14,7 @@ _ATTRIBUTES = " ".join(f"a{number}='1'" for number in range(100_000))
 
 
 def _bomb(kind: str, compression: str) -> Shape:
-    """One text of 96 MB in a document; right in every other way."""
+    """One text of 96 MB in a document that is otherwise right."""
     marker = {"primary": "<summary>", "filelists": "<file>", "other": "- built", "updateinfo": "<description>"}[kind]
 
     def grown(content: bytes) -> bytes:

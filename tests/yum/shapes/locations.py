@@ -1,4 +1,4 @@
-"""Where metadata and packages are, and how the feed names the repository."""
+"""The places of metadata and packages, and how the feed names the repository."""
 
 from tests.support.repositories import Repository, Rpm
 from tests.support.repositories.model import digest
@@ -33,7 +33,7 @@ def _named(
     manner: Manner | None = None,
     expect: Expect | None = None,
 ) -> Shape:
-    """Package ant has an odd name of its file."""
+    """Package ant's file has an odd name."""
     return Shape(
         name=name,
         what=what,

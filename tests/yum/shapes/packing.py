@@ -1,4 +1,4 @@
-"""How metadata is packed, and what repomd.xml promises of it."""
+"""How metadata is compressed, and what repomd.xml promises about it."""
 
 import gzip
 

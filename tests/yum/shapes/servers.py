@@ -1,4 +1,4 @@
-"""repomd.xml in odd forms, and the manners of servers."""
+"""repomd.xml in odd forms, and the habits of servers."""
 
 from tests.support.repositories import Repository
 from tests.support.repositories.serving import Asked, Reply, RepositoryServer, busy, changes, resets

@@ -1,4 +1,4 @@
-"""A shape: a repository as somebody serves it, and how our sync and publish must end on it."""
+"""A shape: a repository as somebody serves it, and how our sync and publish of it must end."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ BOTH = (ANT.nevra, BEE.nevra)
 
 @dataclass(frozen=True, kw_only=True)
 class Expect:
-    """How a sync and a publish end. The packages, and what belongs to them, are those that dnf sees, unless said."""
+    """How a sync and a publish end. The packages, and what belongs to them, are those that dnf sees, unless stated."""
 
     code: str | None = None
     """The code of the error; None: successful."""
@@ -45,7 +45,7 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """`make` gets the server's URL; `feed` is what follows that in the feed's URL."""
+    """`make` gets the server's URL; `feed` is what follows it in the feed's URL."""
 
     name: str
     what: str
@@ -68,12 +68,12 @@ class Shape:
 
 
 def two(**more: Any) -> Callable[[str], Repository]:
-    """A repository of two packages, ant and bee."""
+    """A repository with two packages, ant and bee."""
     return lambda url: Repository(rpms=[ANT, BEE], **more)
 
 
 def one(rpm: Rpm, **more: Any) -> Callable[[str], Repository]:
-    """A repository of this package and bee."""
+    """A repository with this package and bee."""
     return lambda url: Repository(rpms=[rpm, BEE], **more)
 
 
@@ -89,7 +89,7 @@ def swap(old: str | bytes, new: str | bytes, count: int = -1) -> Edit:
 
 
 def then(*edits: Edit) -> Edit:
-    """Changes one after the other."""
+    """These changes, one after the other."""
 
     def edit(content: bytes) -> bytes:
         for each in edits:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pulp_events.checkpoints import Covered
 
 _OLD_S: Final = 60.0
-"""The process tells of its outlets at each interval, and may be late by so much."""
+"""The process reports on its outlets at each interval, and may be this late."""
 
 
 @click.command("status", epilog=examples("pulp-tasks audit status", "pulp-tasks audit status --output json"))
@@ -82,7 +82,7 @@ def _standing(outlet: Mapping[str, Any]) -> str:
 
 
 def _outlets(folder: Path | None) -> tuple[list[dict[str, Any]], float | None]:
-    """What the process last told about its outlets, and when; nothing where its folder is not on this machine."""
+    """The process's last report on its outlets, and its time; nothing if its folder is not on this machine."""
     import json
 
     from pulp_transparency.follower import STATUS

@@ -52,7 +52,7 @@ def keygen(
         signer = make_key(place, ring, name, settings.folder)
     else:
         tiles = settings.needed_folder
-        refusal = (  # with another folder than the log's, the keys would tell wrong spans
+        refusal = (  # with another folder than the log's, the keys would state wrong spans
             f"{tiles} has no checkpoint, and so does not say from where on a new key signs: name the log's folder with"
             f" --folder. A key that has signed nothing needs no rotation: remove {place} and {ring}, and make a new one"
             " with --name"

@@ -1,4 +1,4 @@
-"""What a server has answered, as an operation reads it."""
+"""A server's answer, as an operation reads it."""
 
 import asyncio
 import time
@@ -13,13 +13,13 @@ from pulp_worker.fetching.pace import Pace
 _PIECE_BYTES: Final = 128 * 1024
 _MANY_PIECES: Final = 100_000
 _LEAST_MEAN_BYTES: Final = 64
-"""The least mean size of many pieces: each costs time of the event loop, however small it is."""
+"""The least mean size of many pieces, because even a small piece takes time of the event loop."""
 _TURN: Final = 64
 """After this many small pieces, other tasks of the event loop get their turn."""
 
 
 class Answer:
-    """A successful answer: status 200 or 206, or 304 where that was asked for.
+    """A successful answer: status 200 or 206, or 304 for a conditional request.
 
     Its body is read once, as it was sent: no content encoding is undone.
     """
@@ -41,7 +41,7 @@ class Answer:
         return next((value.decode("latin-1") for key, value in self._response.headers if key.lower() == wanted), None)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, in pieces of up to some 128 KiB; all that has come, also where it ends early.
+        """The body, in pieces of up to some 128 KiB; if it ends early, everything that came.
 
         Raises `LimitExceeded`, and within `Fetcher.get` `FetchFailed`.
         """
@@ -61,7 +61,7 @@ class Answer:
 
     async def _checked(self) -> AsyncIterator[bytes]:
         received, turns = 0, 0
-        stream = aiter(self._response.stream)  # type: ignore[arg-type]  # of an asynchronous pool it is one
+        stream = aiter(self._response.stream)  # type: ignore[arg-type]  # an asynchronous pool always has one
         while True:
             asked_s = time.monotonic()
             piece = await anext(stream, None)

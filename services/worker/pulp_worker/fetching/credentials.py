@@ -57,7 +57,7 @@ class Credential:
         self.headers: dict[str, str] = {}
         self.query = ""
         self.proxy: str | None = None
-        """None: as the environment says; empty: no proxy."""
+        """None means the proxy of the environment; empty means no proxy."""
         self.certificate: tuple[Path, Path | None] | None = None
         """The client's certificate, and its key if that is in another file."""
         self.ca: Path | None = None
@@ -75,7 +75,7 @@ class Credential:
                 context = ssl.create_default_context(cafile=self.ca)
             if self.certificate is not None:
                 context.load_cert_chain(*self.certificate, password=_no_password)
-        except (OSError, ValueError):  # among them ssl.SSLError
+        except (OSError, ValueError):  # ssl.SSLError is among them
             _bad(f"credential {self.name!r}: its CA bundle, certificate or key cannot be used: no PEM, or locked")
         return context
 
@@ -104,7 +104,7 @@ def _made(name: str, path: Path, table: Any) -> Credential:
     where = f"{path.name}: credential {name!r}"
     try:
         entry = msgspec.convert(table, _Entry)
-    except msgspec.ValidationError as error:  # it names keys and types, and no values
+    except msgspec.ValidationError as error:  # it names keys and types, but no values
         _bad(f"{where}: {misfit_of(error, _Entry).of('the table')}")
     if not entry.urls:
         _bad(f"{where}: 'urls' is empty, so it is for nothing; name https://HOST/PATH/")
@@ -190,7 +190,7 @@ def _tables(path: Path) -> dict[str, Any]:
 
 
 def _read_private(path: Path) -> bytes:
-    """The content of a file that nobody else may read: the worker's user's, or root's for the worker's group."""
+    """The content of a file that nobody else may read: it is the worker's user's, or root's for the worker's group."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())

@@ -44,7 +44,7 @@ _READ_AHEAD_BYTES: Final = 64 * 1024
 _REFUSED: Final = (
     "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY, PULP_FETCH_PORTS)"
 )
-# One message for a port that is closed, filtered, silent, or used by another service.
+# The same message for a port that is closed, filtered, silent, or used by another service.
 _NO_HTTP: Final = (
     "no answer over HTTP: there is no connection, it ends early, or nothing comes in time (PULP_FETCH_CONNECT_S,"
     " PULP_FETCH_READ_S)"
@@ -57,7 +57,7 @@ _log = logging.getLogger("pulp.fetch")
 
 
 class Fetcher:
-    """Fetches within the rules and bounds of the settings. Made by `Context.fetcher`; for one task, and one loop.
+    """Fetches within the rules and bounds of the settings. Created by `Context.fetcher`, for one task and one loop.
 
     Every call raises `FetchFailed` with the reason, `FetchRefused` if the rules forbid it, and `LimitExceeded`. None of
     them repeats fetched text.
@@ -74,7 +74,7 @@ class Fetcher:
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """`connections` limits the answers at once. `lookup` and `network` replace the network in tests.
+        """`connections` limits the concurrent answers. `lookup` and `network` replace the network in tests.
 
         Raises `FetchRefused` for a credential without `verify_tls`.
         """
@@ -91,7 +91,7 @@ class Fetcher:
                 " as it is, and name the server's CA in the credential ('ca')"
             )
         self.patience = Patience(settings.total_s, settings.lowest_rate)
-        """How its servers have answered: tries again, at other servers too, and gives up those that are dead."""
+        """How its servers have answered: retries, at other servers too, and gives up dead ones."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,8 +126,8 @@ class Fetcher:
     ) -> AsyncIterator[Answer]:
         """The answer to a GET, or 304 if `headers` have a condition; read its body inside the `async with`.
 
-        The bounds are those of the settings, or lower. `headers` go to the URL's own origin; a redirect to another one
-        takes along only those without secrets. Errors have `called` in place of the URL, for a URL that was itself
+        The bounds are those of the settings, or lower. `headers` go to the URL's own origin; another one, to which it
+        redirects, gets only those without secrets. Errors name `called` in place of the URL, for a URL that was itself
         fetched.
         """
         asked = called or shown(url)
@@ -217,7 +217,7 @@ class Fetcher:
         raise FetchFailed(text, is_transient=is_transient, status=status, pause_s=pause_s)
 
     def _told(self, error: Exception, asked: str, route: "_Route") -> FetchFailed:
-        """The error in our own words: the original may contain data from the server."""
+        """The error in our own words, because the original may contain data from the server."""
         limits, proxy = self._settings, route.proxy
         match error:
             case Refused():
@@ -246,20 +246,20 @@ class Fetcher:
 
 @dataclass
 class _Route:
-    """How a request went: for the words of an error."""
+    """The way of a request, for the text of an error."""
 
     proxy: Proxy | None = None
     is_redirected: bool = False
 
 
 def _headers(to: Target, given: dict[str, str]) -> list[tuple[bytes | str, bytes | str]]:
-    # What is fetched is compared byte for byte: nobody may compress it on the way.
+    # Bodies are compared byte for byte, so nobody may compress them on the way.
     ours = {"Host": to.url.netloc.decode(), "User-Agent": "pulp-tasks", "Accept": "*/*"}
     return [*(ours | given | {"Accept-Encoding": "identity"}).items()]
 
 
 def _path(to: Target, credential: Credential | None) -> bytes:
-    """With the token of the credential in the query, which no URL of ours ever has."""
+    """The path, with the credential's token in the query: no `Target` ever contains it."""
     if credential is None or not credential.query:
         return to.url.raw_path
     separator = b"&" if b"?" in to.url.raw_path else b"?"

@@ -1,4 +1,4 @@
-"""Retries of what may succeed the next time: with growing pauses, at other servers, and until a server is given up."""
+"""Retries what may succeed the next time: after growing pauses, at other servers, and until a server is given up."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ from pulp_worker.fetching.standing import Standing, is_hopeless
 
 T = TypeVar("T")
 PAUSES_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""How long to wait before the second try and those after it, at most; half of that at least. After the last one it has
-failed."""
+"""The longest waits before the second try and those after it; the shortest are half as long. After the last one, the
+request has failed."""
 LONGEST_PAUSE_S: Final = 120.0
 """A server that asks for a longer pause has failed."""
 MOST_SMALL_STEPS: Final = 100
-"""How many attempts may each bring a part of a file: each is progress, and a server could go on for ever."""
+"""How many attempts may each bring a part of a file: each is progress, so a server could go on for ever."""
 SMALL_STEP_BYTES: Final = 64 * 1024
 _SHORT_S: Final = 5.0
 """A try that ends within this many seconds needs no minimum of bytes."""
@@ -39,10 +39,10 @@ async def patiently(attempt: Callable[[], Awaitable[T]], pauses_s: Sequence[floa
 
 
 class Clock:
-    """The machine's; tests have others."""
+    """The machine's clock; tests have others."""
 
     def now_s(self) -> float:
-        """Seconds since some time."""
+        """Seconds since a fixed but arbitrary time."""
         return time.monotonic()
 
     async def sleep(self, pause_s: float) -> None:
@@ -72,9 +72,9 @@ class Patience:
         """The result of the attempt for one of the URLs, which are in order of preference.
 
         A URL that fails for good is dropped; one that may work the next time is tried again after a pause, and the
-        others are tried meanwhile. `progress` returns how many bytes are there: a try that has brought some does not
-        count. Raises `ServerDown` if all servers have been given up, because each has failed many times in a row,
-        whatever was requested. Otherwise raises the first URL's last failure.
+        others are tried meanwhile. `progress` returns how many bytes are there: a try that brought some does not
+        count as failed. Raises `ServerDown` if all servers have been given up, because each has failed many times in a
+        row, whatever was requested. Otherwise raises the first URL's last failure.
         """
         until_s = self._clock.now_s() + self._total_s
         search = _Search(urls, self._standings, until_s, self._lowest_rate, self._clock)
@@ -175,5 +175,5 @@ def _may_work(error: FetchFailed) -> bool:
 
 
 def _jittered(pause_s: float) -> float:
-    """Between half of it and the whole: so that those who failed together do not come back together."""
+    """Between half of it and all of it, so that those who failed together do not come back together."""
     return pause_s * random.uniform(0.5, 1.0)

@@ -22,7 +22,7 @@ class Way(NamedTuple):
 
 
 class Pools:
-    """Makes pools as they are needed."""
+    """Creates pools as they are needed."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The settings of fetching, PULP_FETCH_*: how much an operation may fetch. Where from is in `rules`.
 
-`pulp_worker.bounds` reads them. The processes of operations get them from their worker, and read nothing.
+`pulp_worker.bounds` reads them. The processes of operations get them from their worker, not from the environment.
 """
 
 from typing import Annotated, Final
@@ -77,4 +77,4 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
             allowed="a path",
         ),
     ] = None
-    """The path alone: who needs a credential reads it. It is absolute, since an operation may change its folder."""
+    """Only the path: whoever needs a credential reads the file. Absolute, since an operation may change its folder."""

@@ -24,11 +24,11 @@ class Standing:
     """
 
     rounds: int = 0
-    """Failures in a row, and no success between them."""
+    """Consecutive failures, without a success between them."""
     ready_s: float = 0.0
     """When it may be asked again."""
     disappointments: int = 0
-    """Files in a row that were missing or did not match."""
+    """Consecutive files that were missing or did not match."""
     lost_s: float = 0.0
     """How long the requests of these rounds took until they failed."""
     _last_failed_s: float = float("-inf")
@@ -59,5 +59,5 @@ class Standing:
 
     @property
     def is_disappointing(self) -> bool:
-        """Whether others are asked before it."""
+        """Whether other servers are asked before it."""
         return self.disappointments >= _MOST_DISAPPOINTMENTS
