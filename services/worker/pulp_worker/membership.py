@@ -87,7 +87,7 @@ class Membership:
                 return
 
     async def keep(self) -> None:
-        """Renew the lease, three times in its length; if it runs out, stop the operations before anything else. For ever."""
+        """Renew the lease, three times in its length, for ever; if it runs out, stop the operations first."""
         while True:
             if self._lease.is_live:
                 await asyncio.sleep(min(self._lease_s / 3, max(0.01, self._lease.left_s)))

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 MOST_SEEKS: Final = 5
 """To the same position, without a commit between them; also how often at least another processor must have moved it."""
 RIVAL_S: Final = 30.0
-"""How long another processor may move the position. A coordinator that has lost its state gives the partitions away, and
-their former owners learn of it only when a request times out."""
+"""How long another processor may move the position. If a coordinator has lost its state, it gives the partitions away,
+and the former owners learn of it only when a request times out."""
 _PAUSES_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
