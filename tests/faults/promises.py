@@ -129,9 +129,18 @@ def zombie_windows_ms(reference: Reference, lines: Iterable[dict[str, Any]], wak
     ]
 
 
-def cancel_reach_ms(
+class Reached(NamedTuple):
+    """A cancel that an operation has noticed."""
+
+    task_id: str
+    asked_ms: float
+    """By the broker's clock."""
+    took_ms: float
+
+
+def reached_cancels(
     reference: Reference, lines: Iterable[dict[str, Any]], quiet: list[tuple[float, float]]
-) -> list[float]:
+) -> list[Reached]:
     """From the broker's time of a cancel until the operation noticed it, without a fault at that time."""
     tasks = reference.all_tasks()
     found = []
@@ -139,7 +148,7 @@ def cancel_reach_ms(
         if line["what"] == "cancelled" and line["resource"].startswith("task:"):
             asked = tasks[line["task"]]["cancel_requested_at"]
             if asked is not None and any(start <= asked and line["wall_ms"] <= end for start, end in quiet):
-                found.append(max(0.0, line["wall_ms"] - asked))
+                found.append(Reached(line["task"], asked, max(0.0, line["wall_ms"] - asked)))
     return found
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.faults.faults_attacks import ANSWER, MEMORY
 from tests.faults.faults_dispatcher import ENDED, KILLED
-from tests.faults.runner import LAG, Outcome, Runner
+from tests.faults.runner import CANCEL, LAG, Outcome, Runner
 
 BOUNDS = {
     LAG: ("s", 15.0),
@@ -20,13 +20,13 @@ BOUNDS = {
     "partitions of a killed processor go on": ("s", 10.0),
     KILLED: ("s", 10.0),
     ENDED: ("s", 2.0),
-    "cancel reaches the operation": ("ms", 1000.0),
+    CANCEL: ("ms", 1000.0),
     "operations of a stopped worker after it woke": ("ms", 100.0),
     ANSWER: ("ms", 1000.0),
     MEMORY: ("MiB", 250.0),
 }
 """Bound → unit and limit."""
-_OF_99_IN_100: Final = {"cancel reaches the operation", ANSWER}
+_OF_99_IN_100: Final = {CANCEL, ANSWER}
 """For these the limit holds for 99 of 100, for all others always."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -19,11 +20,12 @@ from tests.faults.dead_letters import judge_dead_letters
 from tests.faults.journals import read_journals, uses
 from tests.faults.ledger import Ledger
 from tests.faults.promises import (
-    cancel_reach_ms,
+    Reached,
     judge_answers,
     judge_ends,
     judge_history,
     judge_operations,
+    reached_cancels,
     started_after_s,
     worker_lost_s,
     zombie_windows_ms,
@@ -34,6 +36,7 @@ from tests.faults.run_state import State
 from tests.faults.stage import Fault, Stage
 
 LAG: Final = "lag 0 after the last fault"
+CANCEL: Final = "cancel reaches the operation"
 _BETWEEN_S: Final = 3.0
 _PUT_BACK_S: Final = 15.0
 """More than two heartbeats of a worker, and the time in which it ends an attempt that is lost."""
@@ -246,9 +249,19 @@ class Runner:
             state.ledger.breaches.extend(breaches)
         for compare in (compare_api, judge_dead_letters):
             state.ledger.breaches.extend(await compare(arena, fresh))
-        state.measured["cancel reaches the operation"] += cancel_reach_ms(fresh, lines, state.quiet_ms)
+        self._measure_cancels(reached_cancels(fresh, lines, state.quiet_ms))
         state.measured["killed worker's task reads worker-lost"] += worker_lost_s(fresh, state.killed_workers)
         state.measured["operations of a stopped worker after it woke"] += zombie_windows_ms(fresh, lines, state.wakes)
         for bound, seconds in started_after_s(fresh, state.probes):
             state.measure(bound, seconds)
         fresh.close()
+
+    def _measure_cancels(self, found: list[Reached]) -> None:
+        for each in found:
+            self.state.measure(CANCEL, each.took_ms)
+        if found:
+            slowest = max(found, key=lambda each: each.took_ms)
+            asked = datetime.fromtimestamp(slowest.asked_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            self._say(
+                f"the slowest cancel without a fault: task {slowest.task_id}, asked {asked}, {slowest.took_ms:.0f} ms"
+            )
