@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import psutil
 import pytest
 from pulp_events.events import Outcome
 from pulp_worker.bounds import fetch_settings
+from pulp_worker.child_run import ChildRun
 from pulp_worker.descendants import marked
 from pulp_worker.environment import ATTEMPT_ID
 from pulp_worker.isolation import IsolationSettings
 from pulp_worker.output import BURST_BYTES, LINE_LIMIT
+from pulp_worker.runner import LEAST_DESCRIPTOR
 from pulp_worker.scratch import folder_of
 
 from tests.support.plain import Plain, plain
@@ -24,6 +27,15 @@ from tests.support.process_operations import WAYS
 from tests.support.processes import is_running
 
 CRASHED = "operation-crashed"
+SLOW_MODULE = f"""
+import os
+import select
+
+from tests.support.process_operations import ways
+
+open(os.environ["IMPORTING"], "w").close()
+select.select([{LEAST_DESCRIPTOR}], [], [])  # until the channel has a cancel
+"""
 TABLE: dict[str, tuple[Any, str | None, str]] = {
     # way: (result, or None if it fails; error code; a part of the message)
     "reads-standard-input": ("", None, ""),
@@ -126,6 +138,33 @@ async def test_what_hangs_can_be_killed(tmp_path: Path, way: str) -> None:
     async with plain(tmp_path, way) as run:
         await run.reported.wait()
         run.run.kill()
+        assert (await run.end()).outcome is Outcome.CANCELLED
+        nothing_is_left(run)
+
+
+@pytest.mark.parametrize("stop", [ChildRun.cancel, ChildRun.kill])
+async def test_what_is_stopped_while_its_process_starts_ends_at_once(
+    tmp_path: Path, stop: Callable[[ChildRun], None]
+) -> None:
+    async with plain(tmp_path, "reads-standard-input") as run:
+        while not (children := psutil.Process().children()):  # noqa: ASYNC110  # a process cannot be waited for
+            await asyncio.sleep(0)
+        children[0].suspend()  # as if it started very slowly
+        stop(run.run)
+        assert (await run.end()).outcome is Outcome.CANCELLED
+        nothing_is_left(run)
+
+
+async def test_what_is_cancelled_while_its_module_is_imported_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_module.py").write_text(SLOW_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("IMPORTING", str(tmp_path / "importing"))
+    async with plain(tmp_path, "leaves-an-orphan", module="slow_module", environment=("IMPORTING",)) as run:
+        while not (tmp_path / "importing").exists():  # noqa: ASYNC110  # a process cannot be waited for
+            await asyncio.sleep(0.01)
+        run.run.cancel()
         assert (await run.end()).outcome is Outcome.CANCELLED
         nothing_is_left(run)
 

@@ -43,11 +43,12 @@ async def plain(
     way: str,
     *,
     lease_s: float = 60,
+    module: str = process_operations.__name__,
     environment: tuple[str, ...] = (),
     traceparent: str | None = None,
     **more: Any,
 ) -> AsyncIterator[Plain]:
-    """The operation `ways` with this argument; killed at the end."""
+    """The operation `ways` of the module, with this argument; killed at the end."""
     lease = Lease(lease_s)
     lease.renew(time.monotonic())
     arguments = msgspec.Raw(msgspec.json.encode({"way": way}))
@@ -64,7 +65,7 @@ async def plain(
         place=0,
         tokens={},
     )
-    loaded = Loaded(process_operations.ways, process_operations.__name__, "ways")
+    loaded = Loaded(process_operations.ways, module, "ways")
     surroundings = Surroundings(storage=storage, lease=lease, grace_s=1, environment=environment, **more)
 
     async def send(_: int, progress: bytes) -> bool:

@@ -25,9 +25,10 @@ def main() -> None:
     die_with_parent(signal.SIGTERM)  # in addition to the end of input, whose other end another process may hold too
     adopt_orphans()
     commands, messages = _moved(0, os.O_RDONLY), _moved(1, os.O_WRONLY)
+    os.write(messages, line(Message(is_ready=True)))
     first, rest = _first_line(commands)
     if not first:
-        return  # the worker went away before it said what to do
+        return  # the worker went away before it sent the job
     job = msgspec.json.decode(first, type=Job)
     try:
         make(job.scratch)

@@ -47,6 +47,8 @@ class ChildRun:
         self._reporter = reporter
         self._surroundings = surroundings
         self._process: asyncio.subprocess.Process | None = None
+        self._has_job = False
+        """Whether the process may run the operation. Until then, a cancel ends it at once."""
         self._is_killed = False
         self._is_cancelled = False
         self._last_resort: asyncio.TimerHandle | None = None
@@ -75,11 +77,13 @@ class ChildRun:
         """See `Run.cancel`."""
         self._is_cancelled = True
         self._tell(Command(cancel=True))
+        self._end_before_job()
 
     def kill(self) -> None:
         """See `Run.kill`."""
         self._is_killed = True
         self._tell(Command(kill=True))
+        self._end_before_job()
         if self._process is not None and self._last_resort is None:
             self._last_resort = asyncio.get_running_loop().call_later(_KILL_S, self._kill_guardian)
 
@@ -88,8 +92,16 @@ class ChildRun:
         self._tell(Command(until_s=self._surroundings.lease.ends_at_s))
 
     def _tell(self, command: Command) -> None:
-        if self._process is not None and self._process.stdin is not None:
+        if self._has_job and self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(line(command))
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._is_cancelled or self._is_killed
+
+    def _end_before_job(self) -> None:
+        if self._is_stopped and not self._has_job:
+            self._kill_guardian()
 
     def _kill_guardian(self) -> None:
         if self._process is not None and self._exited is None:
@@ -135,11 +147,15 @@ class ChildRun:
     async def _converse(self, process: asyncio.subprocess.Process) -> Ended | None:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(line(replace(self._job, until_s=self._surroundings.lease.ends_at_s)))
-        if self._is_cancelled:
-            self.cancel()
-        if self._is_killed:
-            self.kill()
+        self._end_before_job()
+        is_ready = await process.stdout.readline()
+        if self._is_stopped:
+            self._kill_guardian()
+            self._exited = -signal.SIGKILL
+            return raised(TaskCancelled())
+        if is_ready:
+            self._has_job = True
+            process.stdin.write(line(replace(self._job, until_s=self._surroundings.lease.ends_at_s)))
         ended = None
         async for text in process.stdout:
             message = _message(text)

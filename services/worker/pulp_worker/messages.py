@@ -47,6 +47,8 @@ class Command(Struct, omit_defaults=True):
 class Message(Struct, omit_defaults=True):
     """To the worker. Progress and the end come from the operation itself, the rest from its guardian."""
 
+    is_ready: bool = False
+    """The guardian waits for its job."""
     progress: Raw = Raw()
     ended: Ended | None = None
     output: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from pulp_worker.outcome import Ended, raised, succeeded
 from pulp_worker.returning import returned
 from pulp_worker.sdk import Context, Operation
 
-_LEAST_DESCRIPTOR: Final = 64
+LEAST_DESCRIPTOR: Final = 64
 """Above the numbers of descriptors that a program usually gets, and may close or replace."""
 _SET_BY_PYTHON: Final = {signal.SIGPIPE, signal.SIGXFSZ}
 _CHATTY: Final = ("httpx", "asyncio")
@@ -33,7 +33,7 @@ class Channel:
     """The way to the guardian. Processes that are forked from this one lose it, and programs do not inherit it."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LEAST_DESCRIPTOR)
+        self._descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LEAST_DESCRIPTOR)
         os.close(descriptor)
         self._identity = _identity(self._descriptor)
         self._pid = os.getpid()
@@ -122,6 +122,7 @@ def run(job: Job, descriptor: int, output: int) -> Never:
 def _run(job: Job, context: Context[Any]) -> Ended:
     operation = getattr(importlib.import_module(job.module), job.attribute)
     assert isinstance(operation, Operation)
+    context.check_cancelled()  # the imports may have taken long
     return succeeded(returned(operation.call(context)))
 
 
