@@ -10,7 +10,7 @@ DISPATCH: Final = "pulp_dispatch"
 WORKERS: Final = "workers"
 """A worker has registered, begun to drain, or stopped."""
 ELECTION: Final = "pulp_election"
-"""The elected dispatcher has resigned: another one may be elected at once."""
+"""The elected dispatcher has resigned: another one may be elected immediately."""
 ASSIGNED: Final = "assigned"
 """On a worker's channel: a task was assigned to it."""
 

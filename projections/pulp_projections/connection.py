@@ -36,7 +36,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "array_nulls": "on",
     "transform_null_equals": "off",
     "gin_fuzzy_search_limit": "0",  # a limit would leave out rows that an index by tag finds
-    "search_path": "public, pg_temp",  # temporary tables last, so that none hides a table of ours
+    "search_path": "public, pg_temp",  # temporary tables last, so that none shadows a real one
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "statement_timeout": "0",

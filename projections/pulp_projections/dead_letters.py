@@ -25,7 +25,7 @@ _FILE: Final = "dead_letters.sql"
 _BEHIND: Final[dict[str, LiteralString]] = {"behind": load("pulp_projections", _FILE)["behind"]}
 _PIECES: Final = {name: load("pulp_projections", _FILE, _BEHIND)[name] for name in ("columns", "wanted")} | _BEHIND
 STATEMENTS: Final = load("pulp_projections", _FILE, _PIECES)
-"""`list` and `one` give rows of `StoredLetter`, for connections that wait as well as for others."""
+"""`list` and `one` give rows of `StoredLetter`, for both kinds of connection."""
 SHOWN: Final = frozenset(Standing) - {Standing.WAITS}
 """The standings in a list without a task and a standing."""
 

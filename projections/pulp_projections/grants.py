@@ -62,7 +62,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "timelines": {_PROCESSOR: "select, insert", _WORKER: "select, insert"},
     "repositories": {_PROCESSOR: "select", _API: "select, insert, update, delete"},
     "removals": {
-        _PROCESSOR: "select",  # a submission asks whether a repository was removed since an earlier task
+        _PROCESSOR: "select",  # a submission checks whether a repository was removed since an earlier task
         _API: "select, insert, update, delete",
     },
     "schedule_topic": {_PROCESSOR: "select, insert, update", _API: "select"},
@@ -81,7 +81,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "sessions": {_API: "select, insert, delete"},
     "task_roles": {_PROCESSOR: "select", _API: "select, insert, delete"},
     "schedule_roles": {_API: "select, insert, delete"},
-    # Who submits makes keys; a share lock on the index requires the right to update a column.
+    # Submissions create keys; a share lock on the index requires the right to update a column.
     "subject_index": {
         _PROCESSOR: "select, insert, update (singleton)",
         _API: "select, insert, update (singleton)",

@@ -1,6 +1,6 @@
 """The advisory locks of this database: their numbers, what each guards, and how a session takes one.
 
-Nothing else in the database may use these numbers. A lock on a name has a number that Postgres makes from the name.
+Nothing else in the database may use these numbers. The number of a lock on a name is a hash of the name.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ HELD_BY_SESSION: Final[Mapping[str, str]] = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "2",
 }
-"""Settings of a connection that holds a lock: Postgres frees the lock within 15 s after its machine died."""
+"""Settings of a connection that holds a lock: if the holder's machine dies, Postgres frees the lock within 15 s."""
 _SQL: Final = load("pulp_projections", "locks.sql")
 _PAUSE_S: Final = 0.2
 

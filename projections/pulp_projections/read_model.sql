@@ -9,7 +9,7 @@ create table positions (
 -- The columns: see task_columns.py. The key is there from the start, because the fold looks tasks up while a rebuild
 -- fills the table. The fill factor leaves room for progress updates in the same page (HOT).
 create table tasks ({task_definitions}, primary key (task_id)) with (fillfactor = 80);
--- Values that can be large are stored uncompressed: so their size is known without reading them (see bounded.py).
+-- Values that can be large are stored uncompressed, so that their size is known without reading them (see bounded.py).
 alter table tasks {task_storage};
 
 -- The tasks of a resource in order of acceptance, which an index on an array could not give. Rows are written when the
@@ -69,7 +69,8 @@ create table dead_letters (
 -- index --
 -- A rebuild creates these last. The history's come first, because they take longest: meanwhile the other tables are
 -- analyzed.
--- Each part has its own key, since one of all parts would need the time. A record that came twice has the same time, so it meets its own row.
+-- Each part has its own key, since a key of all parts would have to include the time. A record that came twice has the
+-- same time, so it conflicts with its own row.
 do $$
 declare
     part regclass;

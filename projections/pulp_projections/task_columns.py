@@ -1,7 +1,7 @@
 """The columns of the table `tasks`, each defined once.
 
 `COLUMNS` is the only list of them. The table, the statements that write it, the statements that read it, and the
-functions that turn a `Task` into a row and a row into a `Task` are all made from it. To add a column, add a field to
+functions that turn a `Task` into a row and a row into a `Task` are all derived from it. To add a column, add a field to
 `Task` and a line here.
 """
 

@@ -74,7 +74,7 @@ class Unserved(NamedTuple):
 
 
 class Dispatching(NamedTuple):
-    """What the elected processor does; neither, if there is none."""
+    """What the elected processor does; both are False if none is elected."""
 
     assigns: bool
     """It assigns tasks to workers."""

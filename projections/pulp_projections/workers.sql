@@ -29,8 +29,9 @@ select count(*), coalesce(sum(w.concurrency), 0)::bigint,
  where w.online
 
 -- unserved --
--- Counts, among the tasks that have waited longest and are not assigned, those that no live worker can run: in queues that none serves, where the operation
--- is null, and for operations that none of the queue offers. With the worker that was there last, and until when.
+-- Counts, among the tasks that have waited longest and are not assigned, those that no live worker can run: in queues
+-- that no worker serves (the operation is null), and for operations that no worker of the queue offers. With the last
+-- worker that could run them, and until when it was there.
 with live as (select queues, operations from {registered} w where online and not draining),
 waiting as (
     select queue, operation, count(*) as tasks

@@ -75,7 +75,7 @@ class DailyPage(NamedTuple):
 async def read_groups(
     connection: AsyncConnection, wanted: Wanted, *, limit: int, offset: int = 0, scope: Sequence[Condition] = ()
 ) -> DailyPage:
-    """A page of the groups: day by day, within a day first those with most tasks.
+    """A page of the groups: day by day, within a day those with the most tasks first.
 
     With a scope, only tasks `t` in it count; this reads their own rows, since the counts do not record whose tasks they
     are.

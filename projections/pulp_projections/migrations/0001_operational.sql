@@ -1,4 +1,4 @@
--- Tables that are no projection: nothing in the log would bring them back.
+-- Tables that are not a projection: nothing in the log would bring them back.
 
 create extension if not exists btree_gist;
 
@@ -51,15 +51,15 @@ create table operations (
     name          text primary key,
     cancellable   boolean not null,
     description   text not null,
-    -- Defaults for a submission that names none. `{argument}` in a text stands for the argument of that name.
+    -- Defaults for a submission without its own. `{argument}` in a text stands for the argument of that name.
     resources     json not null,             -- [{"type": ..., "id": ..., "access": "exclusive" | "shared"}]
     tags          text[],                    -- null: pulp:TYPE:ID for each resource, then pulp:action:NAME
     registered_by text not null,
     registered_at timestamptz not null default now()
 );
 
--- One row a task that a worker has taken. It stays until the task is final in the projection and the worker has
--- let go of it (or is past its lease and a margin): until then the attempt number must not be given again.
+-- One row for each task that a worker has taken. It stays until the task is final in the projection and the worker has
+-- released it (or is past its lease and a margin): until then the attempt number must not be reused.
 create table claims (
     task_id     uuid primary key,
     attempt     integer not null check (attempt > 0),
@@ -68,7 +68,7 @@ create table claims (
     instance_id uuid not null,               -- of the worker's process
     partition   integer not null,
     claimed_at  timestamptz not null default now(),
-    released_at timestamptz                  -- the worker has let go: no operation of this attempt runs any more
+    released_at timestamptz                  -- the worker has released it: no operation of this attempt runs any more
 );
 create index claims_by_worker on claims (worker, instance_id) where released_at is null;
 

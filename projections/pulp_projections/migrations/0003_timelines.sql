@@ -1,5 +1,5 @@
--- A server that takes over from Postgres's primary begins another timeline. What the one before had committed last it may
--- lack: rows of the read model, whose positions go back with them, but also claims, which have no log behind them.
+-- A server that takes over from Postgres's primary begins another timeline. It may lack what the previous one committed
+-- last: rows of the read model, whose positions go back with them, but also claims, which have no log behind them.
 
 create function timeline() returns text language sql stable
     as $$select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)$$;

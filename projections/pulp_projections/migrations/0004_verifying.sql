@@ -1,4 +1,4 @@
--- A generation may be one that is only compared with the active one: it never becomes active, and is dropped after that.
+-- A generation may exist only to be compared with the active one: it never becomes active, and is dropped afterwards.
 
 alter table generations
     drop constraint generations_status_check,

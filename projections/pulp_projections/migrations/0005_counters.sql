@@ -1,5 +1,5 @@
--- Generations that were made before tasks were counted get their counters. Processors of a release that does not count yet
--- have to be stopped before: what they write later is counted by nobody (`pulp-tasks verify` tells, a rebuild mends it).
+-- Generations that were created before tasks were counted get their counters. Stop the processors of releases that do
+-- not count yet first: nobody counts what they write later (`pulp-tasks verify` reports it, a rebuild mends it).
 
 do $$
 declare

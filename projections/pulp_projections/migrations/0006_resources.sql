@@ -1,6 +1,6 @@
--- Generations that were made before the tasks of a resource had rows of their own get these, in place of two indexes.
--- Processors and rebuilds of a release that does not write them yet have to be stopped before, as for 0005_counters.sql:
--- what those write later is not found by its resources.
+-- Generations that were created before the tasks of a resource had rows of their own get these, in place of two
+-- indexes. Stop the processors and rebuilds of releases that do not write them yet first, as for 0005_counters.sql: the
+-- tasks that those write later are not found by their resources.
 
 do $$
 declare

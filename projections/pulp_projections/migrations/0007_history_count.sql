@@ -1,5 +1,5 @@
--- Generations that were made before the events of a task were counted by its version get the index of the others. It
--- takes a look at each event of the history; readers go on meanwhile, processors wait.
+-- Generations that were created before a task's version counted its effective events get the index of the other events.
+-- This reads each event of the history; readers go on meanwhile, processors wait.
 
 do $$
 declare

@@ -1,5 +1,5 @@
--- Generations that were made before a task could be run again get the table of causes. There is nothing to fill it from:
--- no event named a cause before this release. Stop the processors and rebuilds of older releases first, as for
+-- Generations that were created before a task could be run again get the table of causes. There is nothing to fill it
+-- from: no event named a cause before this release. Stop the processors and rebuilds of older releases first, as for
 -- 0006_resources.sql: a rerun that they project has no row here, until the read model is rebuilt.
 
 do $$

@@ -1,4 +1,4 @@
--- What each worker offers, so that it can be told why a task waits that none of them can run. Null: not known, for the
--- worker is of a release that does not say it.
+-- What each worker offers, which explains why a task waits that none of them can run. Null: not known, because the
+-- worker is of a release that does not register it.
 
 alter table workers add column operations text[];

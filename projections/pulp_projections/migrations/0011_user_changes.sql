@@ -4,7 +4,7 @@ alter table users
     add column last_login_at timestamptz;
 update users set changed_at = created_at;
 
--- Whether an administrator was ever made: what a person has changed since then is not made anew.
+-- Whether an administrator was ever created: what a person has changed since then is not created again.
 create table first_admin (
     singleton boolean primary key default true check (singleton),
     made_at   timestamptz not null default now()

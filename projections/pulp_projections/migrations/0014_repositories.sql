@@ -1,4 +1,5 @@
--- What users say of repositories, and what a sync or a publish takes from that. Not part of a generation: a rebuild leaves it.
+-- What users set on repositories, and the options that a sync or a publish takes from it. Not part of a generation: a
+-- rebuild leaves it alone.
 
 create table repositories (
     repo_id         text primary key check (repo_id <> ''),
@@ -14,7 +15,7 @@ create table repositories (
     updated_by      text not null
 );
 
--- The task that removed what a resource (TYPE:ID) was. Tasks before it say nothing of the one that has its name now.
+-- The task that removed what a resource (TYPE:ID) named. Tasks before it say nothing about what has the name now.
 create table removals (
     resource text primary key,
     task_id  uuid not null

@@ -1,5 +1,5 @@
--- One dispatcher assigns tasks to workers. Workers of earlier releases claim tasks for themselves, by columns that end here:
--- they have to be stopped before.
+-- One dispatcher assigns tasks to workers. Workers of earlier releases claim tasks for themselves, by columns that are
+-- dropped here: stop them first.
 do $$
 declare
     live text;

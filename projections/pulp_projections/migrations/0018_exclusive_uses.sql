@@ -1,5 +1,5 @@
--- Generations that were made before get the index on the exclusive uses of a resource, by which it is worked out when a task became
--- runnable. One whose indexes are yet to be built gets it with them.
+-- Earlier generations get the index on the exclusive uses of a resource, which serves to compute when a task became
+-- runnable. A generation whose indexes are yet to be built gets it with them.
 
 do $$
 declare

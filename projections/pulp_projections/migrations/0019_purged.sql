@@ -1,7 +1,7 @@
--- Generations that were made before tasks could be purged get the two columns, and indexes without purged tasks in place of those with
--- all. A processor of an older release does not know the events of purges and of failed attempts: what it projects of them is lost until
--- the read model is rebuilt, and a task that seemed to have failed would wait again then. So they have to be stopped before. Readers wait
--- for as long as it takes: some seconds for a million tasks.
+-- Generations that were created before tasks could be purged get the two columns, and indexes without purged tasks in
+-- place of those with all. Stop the processors of older releases first. They do not know the events of purges and of
+-- failed attempts: what they project of them is lost until the read model is rebuilt, and a task that seemed to have
+-- failed would then wait again. Readers wait meanwhile: some seconds for a million tasks.
 
 do $$
 declare

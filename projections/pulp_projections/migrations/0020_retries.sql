@@ -1,6 +1,6 @@
--- Generations that were made before a task could be tried again get the columns of it. There is nothing to fill them from: no event
--- told of it before this release. Stop the processors and rebuilds of older releases first, as for 0006_resources.sql: a
--- retry that they project is an unknown event to them, until the read model is rebuilt.
+-- Generations that were created before a task could be retried get the columns for that. There is nothing to fill them
+-- from: no event mentioned it before this release. Stop the processors and rebuilds of older releases first, as for
+-- 0006_resources.sql: a retry that they project is an unknown event to them, until the read model is rebuilt.
 
 do $$
 declare
@@ -27,7 +27,7 @@ begin
     end loop;
 end $$;
 
--- What a submission gets that names neither.
+-- The defaults of a submission that sets neither.
 alter table operations
     add column retry            json,        -- {"retries", "backoff_seconds", "max_backoff_seconds"}; null: a failure ends the task
     add column deadline_seconds integer;     -- over all attempts, from the acceptance; null: none

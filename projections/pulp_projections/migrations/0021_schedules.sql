@@ -1,7 +1,7 @@
--- Schedules, as the topic of schedules has them. They belong to no generation: the topic has one partition and few events, so these
--- tables are folded anew from its start where they are empty.
+-- Schedules, as the topic of schedules has them. They belong to no generation: the topic has one partition and few
+-- events, so these tables are filled again from its start if they are empty.
 
--- The topic, and how far it is projected. A topic that was made anew has another id.
+-- The topic, and how far it is projected. A topic that was deleted and created again has another id.
 create table schedule_topic (
     singleton   boolean primary key default true check (singleton),
     name        text not null,
@@ -33,7 +33,7 @@ create unique index schedules_by_name on schedules (name) where removed_at is nu
 create index schedules_to_run on schedules (next_tick) where enabled and removed_at is null;
 create index schedules_pending on schedules (pending) where pending is not null;
 
--- What came of each tick.
+-- The outcome of each tick.
 create table schedule_runs (
     schedule_id   uuid not null,
     tick          timestamptz not null,
@@ -47,7 +47,7 @@ create table schedule_runs (
 
 create table schedule_events (
     record_offset bigint primary key,
-    schedule_id   uuid,                                    -- null: the record is no event of a schedule
+    schedule_id   uuid,                                    -- null: the record is not an event of a schedule
     event_id      uuid,
     type          text,
     broker_time   timestamptz not null,

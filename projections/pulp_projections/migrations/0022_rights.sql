@@ -25,7 +25,7 @@ create table sessions (
 create index sessions_by_user on sessions (user_name, created_at);
 create index sessions_by_end on sessions (expires_at);
 
--- Who may do what with one task, beside its author and those whose role allows it. A rebuild leaves it.
+-- Who may do what with one task, besides its author and those whose role allows it. A rebuild leaves it alone.
 create table task_roles (
     task_id   uuid not null,
     user_name text not null references users on delete cascade on update cascade,
@@ -37,8 +37,8 @@ create index task_roles_by_user on task_roles (user_name, task_id);
 -- The issuer that vouches for a user who has no password; null: the user has one.
 alter table users add column issuer text check (issuer <> '');
 
--- Notes a user for whom an issuer vouches; false if the name is that of another kind of user. The API may call it, and cannot make or
--- change a user with a password by it.
+-- Notes a user for whom an issuer vouches; false if the name is that of another kind of user. The API may call it, and
+-- cannot create or change a user with a password by it.
 create function vouch_user(user_name text, user_role text, user_issuer text) returns boolean
     language plpgsql security definer set search_path = public, pg_temp as $$
 begin

@@ -1,5 +1,5 @@
--- Generations that were made before get deadlines in their own order, so that only those are read that have passed. Processors of an older
--- release may go on meanwhile: nothing that they write depends on it.
+-- Earlier generations get an index in the order of deadlines, so that only those that have passed are read. Processors
+-- of an older release may go on meanwhile: nothing that they write depends on it.
 
 do $$
 declare

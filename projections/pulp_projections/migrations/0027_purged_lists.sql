@@ -1,6 +1,6 @@
--- Generations that were made before get indexes for the lists of purged tasks, and four of the others get along without those tasks. A
--- generation that is being rebuilt gets them when it is filled. Batches wait for as long as it takes, some ten seconds for a million
--- tasks; readers wait for a moment at the end.
+-- Earlier generations get indexes for the lists of purged tasks, and four of the other indexes no longer contain those
+-- tasks. A generation that is being rebuilt gets them when it is filled. Batches wait meanwhile, some ten seconds for a
+-- million tasks; readers wait for a moment at the end.
 
 do $$
 declare

@@ -1,4 +1,4 @@
--- Who may do what with one schedule, beside its author and the administrators; as task_roles.
+-- Who may do what with one schedule, besides its author and the administrators; as task_roles.
 
 create table schedule_roles (
     schedule_id uuid not null,

@@ -1,7 +1,7 @@
 -- Subscriptions (webhooks), as their topic has them, and how far each has delivered. They belong to no generation: a rebuild of the
 -- tasks' tables sends nothing.
 
--- The topic, and how far it is projected. A topic that was made anew has another id.
+-- The topic, and how far it is projected. A topic that was deleted and created again has another id.
 create table subscription_topic (
     singleton   boolean primary key default true check (singleton),
     name        text not null,
@@ -18,7 +18,7 @@ create table subscriptions (
     version            integer not null,
     secret_id          uuid not null,
     previous_secret_id uuid,
-    previous_until     timestamptz,                        -- until then the secret before signs as well
+    previous_until     timestamptz,                        -- until then the previous secret signs as well
     created_by         text not null,
     created_at         timestamptz not null,
     updated_by         text not null,
@@ -30,7 +30,7 @@ create unique index subscriptions_by_name on subscriptions (name) where removed_
 
 create table subscription_events (
     record_offset   bigint primary key,
-    subscription_id uuid,                                  -- null: the record is no event of a subscription
+    subscription_id uuid,                                  -- null: the record is not an event of a subscription
     event_id        uuid,
     type            text,
     broker_time     timestamptz not null,
@@ -49,11 +49,11 @@ create table subscription_secrets (
 );
 create index subscription_secrets_by_subscription on subscription_secrets (subscription_id);
 
--- How far each subscription has delivered. What follows is not made anew from the topic.
+-- How far each subscription has delivered. What follows cannot be filled again from the topic.
 create table subscription_progress (
     subscription_id uuid primary key,
     topic_id        text not null,                         -- of the tasks' topic that the cursors belong to
-    placed_by       bigint not null,                       -- the offset of the event that has set the cursors last
+    placed_by       bigint not null,                       -- the offset of the event that last set the cursors
     epoch           bigint not null default 0,             -- who has it now: an earlier deliverer, or place, writes nothing
     failures        integer not null default 0,            -- of the endpoint, in a row
     retry_at        timestamptz,
@@ -82,7 +82,7 @@ create table subscription_parked (
     primary key (subscription_id, task_id)
 );
 
--- What came of each event that was sent; older rows are deleted.
+-- The outcome of each event that was sent; older rows are deleted.
 create table subscription_deliveries (
     delivery_id     uuid primary key default gen_random_uuid(),
     subscription_id uuid not null,

@@ -1,5 +1,5 @@
--- Generations that were made before get indexes for the purged tasks of one user, one queue or one worker. A generation that is being
--- rebuilt gets them when it is filled. Batches wait for as long as it takes, some seconds for a million purged tasks; readers do not.
+-- Earlier generations get indexes for the purged tasks of one user, one queue or one worker. A generation that is being
+-- rebuilt gets them when it is filled. Batches wait meanwhile, some seconds for a million purged tasks; readers do not.
 
 do $$
 declare

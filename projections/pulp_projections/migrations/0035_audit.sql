@@ -1,5 +1,5 @@
--- Generations that were made before get the indexes of the audit, which reads the history of all tasks. It takes a look at each event of
--- the history; readers go on meanwhile, batches wait. A generation that is being rebuilt gets them when it
+-- Earlier generations get the indexes of the audit, which reads the history of all tasks. This reads each event of the
+-- history; readers go on meanwhile, batches wait. A generation that is being rebuilt gets them when it
 -- is filled. Processors of an older release may go on: nothing that they write depends on it.
 
 do $$

@@ -1,6 +1,6 @@
--- A record that cannot be projected parks its task, and later records of the task wait behind it, among the dead letters. Those that are
--- there stay what they were: their tasks have gone on. Stop the processors and rebuilds of older releases first: they would not let
--- records wait. Batches wait for a moment; readers go on.
+-- A record that cannot be projected parks its task, and later records of the task wait behind it, among the dead
+-- letters. Existing dead letters stay what they were: their tasks have gone on. Stop the processors and rebuilds of
+-- older releases first: they would not let records wait. Batches wait for a moment; readers go on.
 
 do $$
 declare

@@ -1,6 +1,6 @@
--- Generations that were made before get the daily statistics, from the tasks that have ended. It reads each task once; batches wait
--- meanwhile. Processors and rebuilds of an older release may go on, but what ends by them is not counted: `pulp-tasks verify` tells, a
--- rebuild mends it.
+-- Earlier generations get the daily statistics, from the tasks that have ended. This reads each task once; batches wait
+-- meanwhile. Processors and rebuilds of an older release may go on, but they do not count the ends that they project:
+-- `pulp-tasks verify` reports it, a rebuild mends it.
 
 create function pg_temp.bucket(ms bigint) returns smallint language sql immutable as $$
     -- As `bucket_of` in daily/buckets.py.

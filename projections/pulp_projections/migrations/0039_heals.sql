@@ -1,5 +1,5 @@
--- Generations that were made before count how often a task of a partition was healed, so that a processor notices. A processor of an
--- older release goes on, but does not notice: stop it before `pulp-tasks rebuild --task`.
+-- Earlier generations also count how often a task of a partition was healed, so that a processor notices. A processor
+-- of an older release goes on, but does not notice: stop it before `pulp-tasks rebuild --task`.
 
 do $$
 declare

@@ -1,5 +1,5 @@
--- The index that finds a span of time also knows when tasks were accepted: so it finds what existed at a moment of the past and had not
--- ended. Generations that were made before get it in place of the one without; it takes a look at each task, readers
+-- The index that finds a span of time also knows when tasks were accepted, so it finds tasks that existed at a moment
+-- of the past and had not ended. Earlier generations get it in place of the one without; this reads each task, readers
 -- go on meanwhile, batches wait. A generation that is being rebuilt gets it when it is filled. Processors of an older
 -- release may go on: nothing that they write depends on it.
 

@@ -1,9 +1,10 @@
--- The history is divided by months of the broker's time. Generations that were made before keep what they have as one part, up to the end
--- of this month; a rebuild divides it. Postgres looks at the time of each event for that, and copies nothing; meanwhile readers and
--- batches wait. Processors of an older release may go on: they write through the table that has the parts. Stop rebuilds of an older
--- release first, for they would make a history without parts, which works but is divided by the next rebuild only.
+-- The history is divided by months of the broker's time. Earlier generations keep what they have as one part, up to the
+-- end of this month; a rebuild divides it. For that, Postgres reads the time of each event, and copies nothing;
+-- meanwhile readers and batches wait. Processors of an older release may go on: they write through the table that has
+-- the parts. Stop rebuilds of an older release first: they would create a history without parts, which works but is
+-- divided only by the next rebuild.
 
--- The parts of a generation's history. A null bound has no end; the part with none takes what fits no other.
+-- The parts of a generation's history. A null bound has no end; the part with neither takes what fits no other.
 create function history_parts(of_generation integer)
     returns table (name text, since timestamptz, until timestamptz, is_rest boolean)
     language sql stable set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
@@ -17,8 +18,8 @@ select p.relname::text,
  where i.inhparent = to_regclass(format('generation_%s.task_events', of_generation))
 $$;
 
--- Makes the part for a month, if there is none for any of it, and gives it the rows that the rest has of it. False: the rest was in use,
--- and takes the rows of that month until the next try.
+-- Creates the part for a month, unless a part covers some of it, and moves the rest's rows of the month to it. False:
+-- the rest was in use, and takes the rows of that month until the next try.
 create function make_history_month(of_generation integer, low timestamptz) returns boolean
     language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare
@@ -47,8 +48,9 @@ exception when lock_not_available then
     return false;
 end $$;
 
--- Makes the parts for the month of a time, and for the three that follow this one. A month that no broker's clock should tell gets none:
--- the rest takes its rows. Whoever writes a generation may call it, and can make nothing else by it.
+-- Creates the parts for the month of a time, and for the three that follow this one. A month that no broker's clock
+-- should report gets none: the rest takes its rows. Whoever writes a generation may call it, and can create nothing
+-- else by it.
 create function make_history_months(of_generation integer, at timestamptz) returns boolean
     language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '200ms' as $$
 declare
@@ -109,7 +111,7 @@ begin
             execute format('with moved as (delete from %I.task_events_before where broker_time >= $1 returning *)'
                            ' insert into %I.task_events_rest select * from moved', made_in, made_in) using bound;
         end if;
-        -- It takes the indexes that are there for its own, and builds none.
+        -- It adopts the existing indexes as its own, and builds none.
         execute format('alter table %I.task_events attach partition %I.task_events_before for values from (minvalue) to (%L)',
                        made_in, made_in, bound);
         perform make_history_months(number, now());

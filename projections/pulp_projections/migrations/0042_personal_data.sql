@@ -1,11 +1,11 @@
--- The keys of subjects: whose personal data the arguments of tasks hold. They are in no event, and in no generation, so that
+-- The keys of subjects, whose personal data the arguments of tasks hold. They are in no event and in no generation, so
 -- destroying one leaves the log and every rebuild as they are. Processors of an older release may go on: they read
 -- none of these tables.
 
 create table subject_index (
     singleton boolean primary key default true check (singleton),
     key       bytea not null,  -- of the hashes of subjects' names, wrapped as the keys of subjects are
-    master    text             -- the master key that wraps it, and the keys that are made next; null: none
+    master    text             -- the master key that wraps it, and the keys that are created next; null: none
 );
 
 create table subjects (

@@ -1,5 +1,6 @@
--- Months that were detached from the history: what they had, and where it is now. An event is one of them if its broker's time is in the
--- month and its offset is before where the projection stood then; what a clock dates back later is in the history.
+-- Months that were detached from the history: what they had, and where it is now. An event belongs to one if its
+-- broker's time is in the month and its offset is before the position of the projection at that time; an event that a
+-- clock dates back later is in the history.
 
 create table detached_history (
     part        text primary key,            -- of the table, without task_events_: 2026_05
@@ -7,7 +8,7 @@ create table detached_history (
     until       timestamptz not null,
     ends        bigint[] not null,           -- the position of each partition when it was detached
     places      json not null,               -- [{"partition", "first", "last", "events"}]: between which offsets its events are
-    is_kept     boolean not null,            -- whether its rows are in history_detached still
+    is_kept     boolean not null,            -- whether its rows are still in history_detached
     detached_at timestamptz not null default now()
 );
 
@@ -26,7 +27,7 @@ create index detached_effects_by_part on detached_effects (part);
 -- The tables that were detached.
 create schema history_detached;
 
--- As before, but of a month that is detached no part is made: what a clock dates back goes to the rest.
+-- As before, but a detached month gets no part: what a clock dates back goes to the rest.
 create or replace function make_history_month(of_generation integer, low timestamptz) returns boolean
     language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare

@@ -1,5 +1,5 @@
--- Where the tasks ended whose ends are in months that were detached: a list of the past shows a task that was purged since as it was at its
--- end, if that was before the moment, and a task keeps the time of its end, but not the place.
+-- The places of the ends of tasks, for ends in detached months. A list of the past shows a task that was purged since
+-- as it was at its end, if that was before the moment; and a task's row keeps the time of its end, but not the place.
 
 create table detached_ends (
     task_id       uuid primary key,

@@ -1,6 +1,6 @@
 """The keys of subjects in Postgres: creating, finding and destroying them.
 
-Each call asks Postgres, without a cache, so no process uses a key after its destruction.
+Each call queries Postgres, without a cache, so no process uses a key after its destruction.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class SubjectKeys:
     ) -> Raw:
         """The arguments of a task or a schedule with envelopes in place of values.
 
-        `values` has the subject's name and the JSON text of the value for each argument. Makes keys that are missing.
+        `values` has the subject's name and the JSON text of the value for each argument. Creates missing keys.
         """
         keys: dict[str, tuple[UUID, bytes]] = {}
         for subject in sorted({subject for subject, _ in values.values()}):

@@ -1,6 +1,6 @@
 """Master keys wrap the keys of subjects, so that a copy of the database alone contains no usable key.
 
-They are in a file, a line each in base64, and the file is not part of the database. The last line is the newest. A
+They are in a file, one per line in base64, which is not part of the database. The last line is the newest. A
 process reads the file again when it has changed.
 """
 

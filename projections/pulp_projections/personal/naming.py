@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 _PART: Final = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]|\s+")
-"""A word has its accents also where they stand apart."""
+"""A word includes its accents, even where they are separate characters."""
 
 
 def forms_of(text: str) -> set[str]:
-    """The text as it is, and in the two forms of Unicode that look the same: letters with their accents, and apart."""
+    """The text as it is, and in the two forms of Unicode that look the same: with accents composed and decomposed."""
     return {text} if text.isascii() else {text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))}
 
 

@@ -42,7 +42,7 @@ class RecordArchive(Protocol):
         ...
 
     def count(self, partition: int, start: int, end: int) -> int:
-        """How many records `read` looks at, at most."""
+        """The most records that `read` examines."""
         ...
 
     def first_after(self, partition: int, start: int, end: int, time_ms: int, slack_ms: int) -> int | None:

@@ -1,6 +1,6 @@
 -- where --
--- Between which offsets the events of a task are, by partition: those that had an effect between its acceptance and the last one, and those
--- of detached months without one.
+-- The first and last offsets of a task's events, by partition: those with an effect are between its acceptance and the
+-- last one of them; those of detached months without an effect are listed.
 select partition, min(first), max(last)
   from (select partition, accepted_offset as first, last_offset as last from tasks where task_id = %(task_id)s
         union all

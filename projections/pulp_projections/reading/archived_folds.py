@@ -106,8 +106,8 @@ async def archived_folds(
 ) -> ArchivedFolds:
     """The detached events of tasks.
 
-    Raises `HistoryIncomplete` if there are any before the stops and no archive, and `TooMuchHistory` before it looks at
-    more than `MOST_RECORDS`.
+    Raises `HistoryIncomplete` if there are any before the stops and no archive, and `TooMuchHistory` before it
+    reads more than `MOST_RECORDS`.
     """
     found, missing = ArchivedFolds(stops, MOST_BYTES), await detached(connection)
     months = missing.between({}, stops)

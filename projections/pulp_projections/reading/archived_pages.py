@@ -75,8 +75,8 @@ def _stops(places: Sequence[EventPlace], ends: Mapping[int, int], cut_at: Mappin
     """Where a page ends: in a partition whose scan has stopped, there; in all others, before anything later than
     that.
 
-    Where a clock ran backwards, that is later than what the scan stopped at: the latest of what came before counts,
-    since otherwise a page could end where it began.
+    Where a clock ran backwards, the latest time before the place where the scan stopped counts, not the time there:
+    otherwise a page could end where it began.
     """
     found, latest = dict(ends), dict(cut_at)
     for place in places:

@@ -1,7 +1,7 @@
 -- effective_events --
--- The events that made the tasks what they were, in log order; of progress events only the last, because each replaces the
--- one before. `version` counts all events. Events are read in the end only, since those of progress may be many and large;
--- with its time each is looked for in one part of the history.
+-- The events that made the tasks what they were, in log order; of progress events only the last, because each replaces
+-- the one before. `version` counts all events. Events are read only at the end, since those of progress may be many and
+-- large; its time limits the search for each to one part of the history.
 with effective as (
     select e.task_id, e.partition, e.record_offset, e.broker_time, count(*) over w as version,
            e.type = %(progress)s
@@ -27,8 +27,8 @@ select t.task_id from tasks t
  order by t.accepted_at, t.task_id;
 
 -- changed --
--- The tasks that had not ended then and have changed since: those that have not ended to this day, and those that have. The index by
--- time gives some more, and the offsets decide.
+-- The tasks that had not ended then and have changed since: those that still have not ended, and those that have. The
+-- index by time gives some more, and the offsets decide.
 select t.task_id, t.partition, t.accepted_offset from public.tasks t
  where not public.is_final(t.state) and {accepted} and not ({unchanged})
  union all

@@ -20,8 +20,8 @@ with recursive step (partition, low, high) as (
 select partition, low from step where low >= high;
 
 -- places --
--- The places of the first matching events of one partition. The bounds are in the text: if it does not know them,
--- Postgres assumes that few events are between them, and sorts all of them. The size of an event is known without
+-- The places of the first matching events of one partition. The bounds are in the text: if Postgres does not know
+-- them, it assumes that few events are between them, and sorts all of them. The size of an event is known without
 -- reading it.
 (select e.partition, e.record_offset, e.broker_time, octet_length(e.event)
    from task_events e

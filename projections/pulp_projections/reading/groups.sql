@@ -1,6 +1,7 @@
 -- groups --
--- The ids of task groups, the greatest first, which is the newest first where the server made the ids. Each step goes to
--- the next id in the index, past all tasks of a group. The index does not have groups all of whose tasks are purged.
+-- The ids of task groups, the greatest first, which is the newest first where the server created the ids. Each step
+-- goes to the next id in the index, past all tasks of a group. The index does not have groups all of whose tasks are
+-- purged.
 with recursive step (group_id) as (
     (select group_id from tasks where group_id is not null and purged_at is null order by group_id desc limit 1)
      union all

@@ -179,7 +179,7 @@ async def missing_before(
 ) -> Position | None:
     """None if the history is complete from offset 0 up to these stops, but for detached months, else a missing event.
 
-    The history is only ever cut at its beginning, so it looks at the events that made the oldest tasks.
+    The history is only ever cut at its beginning, so it checks the events that created the oldest tasks.
     """
     rows = await (await connection.execute(_SQL["first"])).fetchall()
     for partition, offset, time, is_there in sorted(rows, key=lambda row: row[2]):

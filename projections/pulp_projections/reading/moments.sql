@@ -1,6 +1,6 @@
 -- at_time --
--- The first event of each partition that is later than the time. None before `low` is; from there on each event is
--- checked, so that a clock that ran backwards changes nothing.
+-- The first event of each partition that is later than the time. None before `low` is later; from `low` on, each event
+-- is checked, so that a clock that ran backwards changes nothing.
 select s.partition,
        coalesce((select e.record_offset
                    from task_events e
@@ -25,7 +25,8 @@ select o.partition, max(o.record_offset)
  group by o.partition;
 
 -- cut --
--- Whether a clock ran backwards: the first event before the own ones that is later than the time; else behind the last own one.
+-- Where to cut, should a clock have run backwards: at the first event before the last own one that is later than the
+-- time; if there is none, just after the last own one.
 select l.partition,
        coalesce((select e.record_offset
                    from task_events e

@@ -51,7 +51,7 @@ class Positions:
         except psycopg.Error as error:
             raise ReadModelUnavailable(f"Postgres does not answer: {error}") from error
         self._task = asyncio.create_task(self._follow(notices))
-        await asyncio.sleep(0)  # once it has started, it closes the connection even if it is cancelled at once
+        await asyncio.sleep(0)  # once it has started, it closes the connection even if it is cancelled immediately
 
     async def close(self) -> None:
         """Stop listening."""

@@ -60,7 +60,7 @@ class QueueRow(NamedTuple):
 
 
 class Holder(Struct, frozen=True):
-    """One that holds a resource: the task that is running, or about to start."""
+    """A task that holds a resource: it is running, or about to start."""
 
     task_id: UUID
     state: State | None
@@ -154,7 +154,7 @@ async def busiest(
     scope: Sequence[Condition] = (),
     past: "Past | None" = None,
 ) -> ResourcePage:
-    """The resources for which most tasks wait first. Reads each waiting task once."""
+    """The resources, those with the most waiting tasks first. Reads each waiting task once."""
     found = await _rows(connection, "busiest", {"limit": limit, "skip": offset}, scope, past)
     rows = [ResourceRow(row[0], row[1], row[2], _holders(row[3]), row[4]) for row in found]
     return ResourcePage(rows, found[0][-1] if found else offset)

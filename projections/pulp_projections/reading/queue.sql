@@ -47,9 +47,9 @@ live as (select * from workers
 exists (select from live l where o.queue = any (l.queues) and (l.operations is null or o.operation = any (l.operations)))
 
 -- queues --
--- One scan of the waiting tasks, whatever else there is. Tasks above the limit of their user do not count as runnable: the
--- limit leaves room for those first that a live worker can run. Parked ones count neither as runnable nor as blocked. All tasks decide what may run; only those in the scope are
--- counted.
+-- One scan of the waiting tasks, whatever else there is. Tasks above the limit of their user do not count as runnable:
+-- the limit leaves room first for those that a live worker can run. Parked ones count neither as runnable nor as
+-- blocked. All tasks decide what may run; only those in the scope are counted.
 with recursive {waiting}, {passed_over}, {uses}, {live},
 line as (
     select resource, min(place) as first, min(place) filter (where is_exclusive) as first_exclusive
@@ -116,7 +116,8 @@ select u.name, u.role, coalesce(u.quota, ''), coalesce(r.holds, 0)
     on r.created_by = 'user:' || u.name
 
 -- busiest --
--- The resources for which most tasks wait, and those that are held; with whether tasks outside the scope wait for them, or hold them.
+-- The resources for which the most tasks wait, and those that are held; with whether tasks outside the scope wait for
+-- them or hold them.
 with {waiting}, {uses},
 lines as (
     select resource, count(distinct task_id) filter (where {scope}) as waiting, min(accepted_at) filter (where {scope}) as oldest_at,
@@ -146,7 +147,7 @@ exists (select from reservations r
                             where c.hold_id = r.hold_id and c.released_at is null and {scope}))
 
 -- holders --
--- At most 20 that hold the resource of `p`, the exclusive one first; each with the task that its hold is at.
+-- At most 20 that hold the resource of `p`, the exclusive one first; each with the current task of its hold.
 (select coalesce(json_agg(json_build_object(
                      'task_id', h.task_id, 'state', h.state, 'worker', h.worker, 'is_exclusive', h.exclusive,
                      'since', h.claimed_at) order by h.exclusive desc, h.token), '[]')::text

@@ -72,8 +72,8 @@ async def changes(
 async def durations(
     connection: AsyncConnection, *, since: datetime, most: int, scope: Sequence[Condition] = ()
 ) -> list[Durations]:
-    """By operation, for the tasks that ended since a time; at most the given number of operations, those with most
-    tasks first."""
+    """By operation, for the tasks that ended since a time; at most the given number of operations, those with the
+    most tasks first."""
     return [
         Durations(operation, ended, failed, _pair(waited), None if ran is None or None in ran else _pair(ran))
         for operation, ended, failed, waited, ran in await _rows(

@@ -13,8 +13,8 @@
               from ({dependencies} union all {on_resources} union all {backing_off}) b) end)
 
 -- backing_off --
--- The wait for the last further attempt. The task forgets it when the attempt begins, so it is read from the event of the last
--- one that failed, and kept within the same bounds as the state machine keeps it.
+-- The wait for the last further attempt. The task forgets it when the attempt begins, so it is read from the event of
+-- the last failed attempt, and kept within the bounds that the state machine applies.
 select r.retry_at as ended_at,
        t.started_at is null and r.retry_at > least({waited_until}, now()) as is_open
   from (select case when t.retry_at is not null then t.retry_at
@@ -36,9 +36,9 @@ select s.finished_at as ended_at,
   left join tasks s on s.task_id = d.task_id
 
 -- on_resources --
--- From the task back through the exclusive uses of each resource, until one that has started: everything before it that conflicts with
--- it had ended by then. If the task's own use is exclusive, also the shared uses since. Tasks that ended after this one began were
--- passed over. At most 250 exclusive uses and 1,000 shared ones are read.
+-- From the task back through the exclusive uses of each resource, until one that has started: everything before it that
+-- conflicts with it had ended by then. If the task's own use is exclusive, also the shared uses since. Tasks that ended
+-- after this one began were passed over. At most 250 exclusive uses and 1,000 shared ones are read.
 select b.ended_at, b.is_open
   from (select resource, bool_or(is_exclusive) as is_exclusive
           from (select unnest(t.exclusive_resources) as resource, true as is_exclusive
@@ -93,7 +93,7 @@ accepted_at <= t.accepted_at
 
 -- left_at --
 -- When the task `s` stopped holding back those behind it: at its end, or when it was cancelled before its start; or
--- when its last attempt failed, while it waits for the next one, since nothing has happened to it from then on.
+-- when its last attempt failed, while it waits for the next one, since nothing has happened to it since.
 case when s.started_at is not null then s.finished_at
      when s.retry_at > now() then s.updated_at
      else coalesce(s.cancel_requested_at, s.finished_at) end
@@ -103,8 +103,8 @@ case when s.started_at is not null then s.finished_at
 coalesce(t.cancel_requested_at, t.finished_at, 'infinity')
 
 -- was_passed_over --
--- Whether nobody could run `s` for `unserved_s`, from its acceptance or from a later time on that is not known: it has not begun before
--- `t`, and nothing else can be why others did not wait for it.
+-- Whether nobody could run `s` for `unserved_s`, from its acceptance or from an unknown later time on: it did not begin
+-- before `t`, and nothing else can be the reason why others did not wait for it.
 (s.depends_on = '{{}}' and s.failed_attempts = 0 and (s.started_at is null or s.started_at > t.started_at)
     and not exists (select from dead_letters p
                      where p.task_id = s.task_id and p.partition = s.partition and p.standing = 'parks')
@@ -112,7 +112,7 @@ coalesce(t.cancel_requested_at, t.finished_at, 'infinity')
                      where e.task_id = s.task_id and e.type = 'org.pulpproject.task.unparked.v1'))
 
 -- ended_at --
--- When `s` stopped holding `t` back. If it was passed over, no earlier than it could be.
+-- When `s` stopped holding `t` back. If it was passed over, the earliest time at which it could be.
 case when not {is_before} then null
      when t.started_at is null and {left_at} is not null or {left_at} <= t.started_at then {left_at}
      when {was_passed_over} then s.accepted_at + make_interval(secs => %(unserved_s)s) end

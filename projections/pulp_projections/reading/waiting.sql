@@ -52,8 +52,9 @@ select json_build_object(
  where t.task_id = %(task_id)s
 
 -- postponed --
--- What waiting tasks wait for, as `facts` tells it, of many at once. The tasks that use a resource in the same way have one earliest task in
--- conflict with them: it is looked for once, for the latest of them, and counts for those that came after it.
+-- What many waiting tasks wait for, by the same rules as `facts`. All tasks that use a resource in the same way
+-- conflict with the same earliest task: it is looked up once, for the latest of them, and counts for those that came
+-- after it.
 with listed as materialized (
     select task_id, accepted_at, partition, accepted_offset, exclusive_resources, shared_resources, depends_on
       from tasks where task_id = any (%(task_ids)s) and state = 'waiting'

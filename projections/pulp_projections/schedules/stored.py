@@ -16,7 +16,7 @@ _PARTS: Final = load("pulp_projections.schedules", "schedules.sql")
 SQL: Final[dict[str, LiteralString]] = load(
     "pulp_projections.schedules", "schedules.sql", {"columns": _PARTS["columns"]}
 )
-"""The statements; `{conditions}` and `{order}` of the lists stay to be filled in."""
+"""The statements; `{conditions}` and `{order}` of the lists are still to be filled in."""
 COLUMNS: Final = 14
 _definition: Final = msgspec.json.Decoder(Definition).decode
 

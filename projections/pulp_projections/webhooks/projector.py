@@ -95,7 +95,7 @@ class WebhookProjector(TopicProjector):
                 pass
 
     async def _forget_secrets(self, subscription_id: UUID, before: Webhook | None, webhook: Webhook | None) -> None:
-        """Delete what signs nothing after a change; everything if there is no subscription, or no more."""
+        """Delete secrets that sign nothing after a change; all of them if the subscription is missing or removed."""
         is_removed = webhook is None or webhook.removed_at_ms is not None
         kept = [] if webhook is None or is_removed else [webhook.secret_id, webhook.previous_secret_id]
         values = {

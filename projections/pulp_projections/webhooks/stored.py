@@ -13,7 +13,7 @@ from pulp_projections.times import moment
 
 _PARTS: Final = load("pulp_projections.webhooks", "webhooks.sql")
 SQL: Final[dict[str, LiteralString]] = load("pulp_projections.webhooks", "webhooks.sql", {"columns": _PARTS["columns"]})
-"""The statements; `{conditions}` and `{order}` of the lists stay to be filled in."""
+"""The statements; `{conditions}` and `{order}` of the lists are still to be filled in."""
 COLUMNS: Final = 14
 _endpoint: Final = msgspec.json.Decoder(Endpoint).decode
 

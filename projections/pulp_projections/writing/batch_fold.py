@@ -52,7 +52,7 @@ class BatchFold:
         self._ahead: deque[bytes] = deque()
 
     def rows(self) -> list[HistoryRow]:
-        """All rows of the history, folded at once. For a batch without a predecessor."""
+        """All rows of the history, folded in one go. For a batch without a predecessor."""
         if self._rows is None:
             self._rows = list(self._fold.history(self.records))
         return self._rows
@@ -80,7 +80,7 @@ class BatchFold:
 
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:
-        """Within it, the history is made whenever the event loop is free, once that of the batch before is complete."""
+        """Within it, the history is created whenever the event loop is free, once the previous batch's is complete."""
         task = asyncio.create_task(self._run_ahead())
         try:
             yield

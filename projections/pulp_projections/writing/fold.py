@@ -19,7 +19,7 @@ APPLIED: Final = "applied"
 _WORKER: Final = "worker:"
 """The prefix of workers in `actor`."""
 _SAID_BY_WORKERS: Final = frozenset({State.RUNNING, State.SUCCESSFUL})
-"""States into which only the worker itself brings its task."""
+"""States that only the task's worker can bring about."""
 
 
 class HistoryRow(Struct, frozen=True, gc=False):

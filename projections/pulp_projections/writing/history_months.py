@@ -40,8 +40,8 @@ class HistoryMonths:
     async def prepare(self, connection: AsyncConnection, generation: int, records: Sequence[Record]) -> None:
         """Create the parts for a batch, outside of its transaction; nearly always they exist.
 
-        It looks only at the first and the last record. The rows of a month between them, or of one that cannot be
-        created now, go where those of months without a part are, until the part is created.
+        It looks only at the first and the last record. The rows of a month between them, or of one whose part
+        cannot be created now, go to the part for the rest until theirs is created.
         """
         if generation != self._generation:
             self._generation, self._made, self._next_try_s = generation, set(), 0.0

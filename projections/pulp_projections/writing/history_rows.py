@@ -21,7 +21,7 @@ _fixed: Final = Struct(">hiiiqi16si16siqiqi").pack
 """The number of fields, the fields before `event`, and the length of `event`."""
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_PIECES: Final = 75
-"""Pieces in a part, three for each row. Parts are made on the event loop, and each blocks it while it is made."""
+"""Pieces in a part, three for each row. Parts are created on the event loop, and each blocks it meanwhile."""
 _microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 

@@ -44,7 +44,7 @@ copy dead_letters (partition, record_offset, broker_time, reason, key, value, he
 delete from dead_letters where partition = %(partition)s and record_offset = any (%(offsets)s::bigint[]);
 
 -- restand_letters --
--- One that parks its task now was not sent before, or for another reason.
+-- A letter that parks its task now was not sent before, or was sent for another reason.
 update dead_letters d
    set standing = s.standing, reason = s.reason, sent = case when s.standing = 'parks' then %(sent)s else d.sent end
   from unnest(%(offsets)s::bigint[], %(standings)s::text[], %(reasons)s::text[]) as s (record_offset, standing, reason)

@@ -7,8 +7,8 @@ select a.generation, p.next_offset, p.heals
 
 -- prepare --
 -- For the connection: the tables of the generation. A commit need not be flushed: a position is never ahead of its rows, so
--- after a crash both come back together, and Kafka has the rest. Tasks are found by their keys: a plan is kept from when
--- there were few, and would read all of them for every batch.
+-- after a crash both come back together, and Kafka has the rest. Tasks are looked up by key: a plan kept from when
+-- there were few would read all of them for every batch.
 select set_config('search_path', %(schema)s || ', public', false), set_config('synchronous_commit', 'off', false),
        set_config('enable_seqscan', 'off', false);
 

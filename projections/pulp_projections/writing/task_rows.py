@@ -49,7 +49,7 @@ _ENCODERS: Final[dict[SqlType, Callable[[Any], bytes]]] = {
 def row_encoder(columns: Sequence[Column]) -> Callable[[Task], bytes]:
     """The function that turns a task into a row for COPY, with the columns in the order of `for_copy`.
 
-    It packs all values of fixed length in one step. Columns that are made of the same field must be neighbours.
+    It packs all values of fixed length in one step. Columns that are derived from the same field must be adjacent.
     """
     fixed = [column for column in columns if has_fixed_length(column)]
     others = [column for column in for_copy(columns) if not has_fixed_length(column)]
@@ -70,7 +70,7 @@ def row_encoder(columns: Sequence[Column]) -> Callable[[Task], bytes]:
 
 
 def _encoder(columns: Sequence[Column]) -> Callable[[Any], bytes]:
-    """The function that turns the value of one field of a task into the columns that are made of it."""
+    """The function that turns the value of one field of a task into the columns that are derived from it."""
     [column, *derived] = columns
     if column.python_type is Raw:
         return field.data
