@@ -1,6 +1,6 @@
 """The versions of a repository: what each sync left, in records and metadata of our own.
 
-repositories/REPO/versions/N/version.json           records.Version
+repositories/REPO/versions/N/version.json           records.VersionRecord
 repositories/REPO/versions/N/packages.jsonl.zst     one records.Package a line
 repositories/REPO/versions/N/metadata/              primary, filelists, other, updateinfo: normalised, .xml.zst
 repositories/REPO/versions/N/received/              repomd.xml, its signature and key, metadata as received

@@ -42,7 +42,7 @@ async def jo(api: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def limit(api: Site, text: str) -> None:
-    """It takes effect when the API next reads quotas; here its cache is cleared."""
+    """Set jo's own quota. It takes effect when the API next reads quotas."""
     async with api.connect() as connection:
         await quota_store.set_quota(connection, "jo", text)
 
